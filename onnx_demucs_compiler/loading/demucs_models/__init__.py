@@ -1,0 +1,42 @@
+"""Demucs' models: untrained, from a checkpoint, from a folder of one's own, or pretrained."""
+
+import os
+from pathlib import Path
+
+from ..source_model import SourceModel
+from .checkpoint import load_checkpoint
+from .folder import load_from_folder
+from .pretrained import HUB_PREFIX, load_pretrained
+from .untrained import UNTRAINED_PREFIX, load_untrained
+
+
+def load_model(spec: str, repo: Path | None = None) -> SourceModel:
+    """Load the model that a user names.
+
+    Args:
+        spec: ``untrained:NAME[?seed=N]``, the real architecture of NAME with seeded lively weights; the
+            path of a checkpoint; a pretrained name or signature known to demucs; or
+            ``hf://[NAMESPACE/]NAME``.
+        repo: A folder of ``.th`` checkpoints and bag ``.yaml`` files; ``spec`` then names one of its models.
+
+    Returns:
+        The model in float32 on the CPU, in eval mode.
+
+    Raises:
+        UsageError: If no model has that name, or ``repo`` is not a folder.
+        CompilerError: If the checkpoint is missing, damaged or of another kind, cannot be downloaded, or
+            the name stands for several models.
+    """
+    if repo is not None:
+        return load_from_folder(spec, repo)
+    if spec.startswith(UNTRAINED_PREFIX):
+        return load_untrained(spec)
+    if _is_path(spec):
+        return load_checkpoint(Path(spec), spec)
+    return load_pretrained(spec)
+
+
+def _is_path(spec: str) -> bool:
+    if spec.startswith(HUB_PREFIX):
+        return False
+    return spec.endswith(".th") or "/" in spec or os.sep in spec or Path(spec).is_file()

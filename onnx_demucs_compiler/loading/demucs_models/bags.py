@@ -1,0 +1,106 @@
+"""Bags of models: a ``.yaml`` that names checkpoints, and demucs' BagOfModels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from demucs.apply import BagOfModels
+from torch import nn
+
+from ...errors import CompilerError
+
+
+@dataclass(frozen=True)
+class BagFile:
+    """What a bag's ``.yaml`` says.
+
+    Attributes:
+        path: The file.
+        signatures: The members, in order; one may come twice.
+        weights: One number per source for each member, or None for ones.
+        segment: Seconds; overrides the members' own.
+    """
+
+    path: Path
+    signatures: tuple[str, ...]
+    weights: list[list[float]] | None
+    segment: float | None
+
+    def fill(self, members: Sequence[nn.Module]) -> nn.Module:
+        """Make demucs' BagOfModels of the loaded members, whose ``segment`` it may set.
+
+        Raises:
+            CompilerError: If the weights or the segment do not suit the members.
+        """
+        try:
+            bag: nn.Module = BagOfModels(list(members), self.weights, self.segment)
+        except (AssertionError, TypeError) as error:
+            raise CompilerError(
+                f"the bag {self.path} is malformed: give 'weights' one number per source for each model, "
+                "and 'segment' in seconds"
+            ) from error
+        return bag
+
+
+def read_bag(path: Path) -> BagFile:
+    """Read a bag's ``.yaml``.
+
+    Raises:
+        CompilerError: If it cannot be read or names no models.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CompilerError(f"cannot read the bag {path}; it must be YAML that names models") from error
+    return BagFile(path, _signatures(path, content), content.get("weights"), content.get("segment"))
+
+
+def _signatures(path: Path, content: Any) -> tuple[str, ...]:
+    models = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(models, list) or not models or not all(isinstance(model, str) for model in models):
+        raise CompilerError(f"the bag {path} names no models; write models: ['SIGNATURE', ...]")
+    return tuple(models)
+
+
+def refuse_several(name: str, count: int, signatures: Sequence[str] = ()) -> None:
+    """Refuse a bag of more than one model.
+
+    Args:
+        name: The bag as the user named it.
+        count: How many models it has.
+        signatures: Their names, where they are known.
+
+    Raises:
+        CompilerError: If ``count`` is more than one.
+    """
+    if count > 1:
+        listing = f": {', '.join(dict.fromkeys(signatures))}" if signatures else ""
+        raise CompilerError(
+            f"{name} is a bag of {count} models, which this version cannot compile yet; "
+            f"compile one of its members{listing}"
+        )
+
+
+def sole_member(model: nn.Module, name: str) -> nn.Module:
+    """Unwrap a bag of one model; any other module is returned as it is.
+
+    Demucs divides by the sum of the weights, so those of a bag of one cancel out unless they are zero.
+
+    Args:
+        model: A BagOfModels or any module.
+        name: The model as the user named it.
+
+    Raises:
+        CompilerError: If the bag has several members, or gives a source of its only member no weight.
+    """
+    if not isinstance(model, BagOfModels):
+        return model
+    refuse_several(name, len(model.models))
+    if 0 in model.weights[0]:
+        raise CompilerError(
+            f"the bag {name} gives a source of its only model the weight 0; take 'weights' out of it"
+        )
+    member: nn.Module = model.models[0]
+    return member

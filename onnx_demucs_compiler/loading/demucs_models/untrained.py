@@ -1,0 +1,81 @@
+"""The real architectures without their training: for machines with no network, tests and benchmarks."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+
+import torch
+from demucs.htdemucs import HTDemucs
+from torch import nn
+
+from ...errors import UsageError
+from ..lively import make_lively
+from ..source_model import SourceModel, from_module
+from .names import unknown_name
+
+UNTRAINED_PREFIX = "untrained:"
+
+_FOUR_STEMS = ("drums", "bass", "other", "vocals")
+_SEED = re.compile(r"seed=([0-9]{1,18})")
+
+
+def _htdemucs(sources: Sequence[str], bottom_channels: int) -> nn.Module:
+    module: nn.Module = HTDemucs(
+        sources=list(sources),
+        channels=48,
+        growth=2,
+        nfft=4096,
+        depth=4,
+        dconv_mode=3,
+        bottom_channels=bottom_channels,
+        t_layers=5,
+        t_heads=8,
+        t_hidden_scale=4.0,
+        segment=Fraction(39, 5),
+        samplerate=44100,
+    )
+    return module
+
+
+ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
+    "htdemucs": partial(_htdemucs, _FOUR_STEMS, bottom_channels=512),
+    "htdemucs_6s": partial(_htdemucs, (*_FOUR_STEMS, "guitar", "piano"), bottom_channels=0),
+}
+
+
+def load_untrained(spec: str) -> SourceModel:
+    """Build the architecture that ``untrained:NAME[?seed=N]`` names, with lively weights.
+
+    The seed is 0 unless given. The weights depend on NAME and the seed alone, and the global random state
+    is left as it was.
+
+    Raises:
+        UsageError: If no architecture has that name, or what follows ``?`` is not ``seed=N``.
+    """
+    name, seed = _parse(spec)
+    return from_module(_build(name, seed), spec, provenance=f"untrained {name}, seed {seed}")
+
+
+def _parse(spec: str) -> tuple[str, int]:
+    name, question_mark, query = spec.removeprefix(UNTRAINED_PREFIX).partition("?")
+    if name not in ARCHITECTURES:
+        raise unknown_name(name, ARCHITECTURES, where="can be built untrained")
+    if not question_mark:
+        return name, 0
+    match = _SEED.fullmatch(query)
+    if match is None:
+        raise UsageError(
+            f"cannot read '?{query}' in {spec!r}; write {UNTRAINED_PREFIX}{name}?seed=N, "
+            "N a whole number of at most 18 digits"
+        )
+    return name, int(match[1])
+
+
+def _build(name: str, seed: int) -> nn.Module:
+    # Only the CPU generator: torch.manual_seed would reseed every accelerator too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = ARCHITECTURES[name]()
+    make_lively(module, seed)
+    return module

@@ -1,0 +1,210 @@
+"""How rules compose: immutable, ordered sets of rules keyed by name, and the packs they come from."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.rule import Rule, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BUNDLED_PACK = "onnx_demucs_rules"
+ENTRY_POINT_GROUP = "onnx_demucs_compiler.rules"
+
+
+class RuleSet:
+    """An immutable set of rules, ordered by stage, then ``after``, then name.
+
+    ``a | b`` joins two sets and ``a - "selector"`` takes rules away; a selector is a rule's name, a tag
+    or a glob over names.
+
+    Raises:
+        UsageError: two rules share a name, ``after`` runs in a circle, or two rules translate one ATen
+            operator for one target. Raised when the set is made, not when it is used.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = {rule.name: rule for rule in _ordered(_distinct(tuple(rules)))}
+        _check_translations(self)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self._rules.values())
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rules
+
+    def __getitem__(self, name: str) -> Rule:
+        if name not in self._rules:
+            raise self._unknown(name)
+        return self._rules[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RuleSet) and self._rules == other._rules
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._rules))
+
+    def __repr__(self) -> str:
+        return f"RuleSet({', '.join(self._rules)})"
+
+    def __or__(self, other: RuleSet | Rule) -> RuleSet:
+        """Both sets' rules. A rule in both (the same value) counts once."""
+        added = RuleSet([other]) if isinstance(other, Rule) else other
+        return RuleSet([*self, *(rule for rule in added if self._rules.get(rule.name) is not rule)])
+
+    def __sub__(self, selectors: str | Iterable[str]) -> RuleSet:
+        """The set without the rules that the selectors name.
+
+        Raises:
+            UsageError: a selector names no rule of the set.
+        """
+        gone = self.only(*([selectors] if isinstance(selectors, str) else selectors))
+        return RuleSet(rule for rule in self if rule.name not in gone)
+
+    def only(self, *selectors: str) -> RuleSet:
+        """The rules that the selectors name, and no others.
+
+        Raises:
+            UsageError: a selector names no rule of the set.
+        """
+        return RuleSet({rule.name: rule for selector in selectors for rule in self._select(selector)}.values())
+
+    def override(self, *rules: Rule) -> RuleSet:
+        """The set with rules replaced by others of the same names.
+
+        Raises:
+            UsageError: the set has no rule of that name.
+        """
+        for rule in rules:
+            if rule.name not in self:
+                raise self._unknown(rule.name)
+        return RuleSet(({rule.name: rule for rule in self} | {rule.name: rule for rule in rules}).values())
+
+    def stage(self, stage: Stage, target: str) -> tuple[Rule, ...]:
+        """The rules of one stage that belong to a target, in order."""
+        return tuple(rule for rule in self if rule.stage is stage and target in rule.targets)
+
+    def _select(self, selector: str) -> list[Rule]:
+        chosen = [
+            rule for rule in self if selector in rule.tags or fnmatch.fnmatchcase(rule.name, selector)
+        ]
+        if not chosen:
+            raise self._unknown(selector)
+        return chosen
+
+    def _unknown(self, selector: str) -> UsageError:
+        known = sorted({*self._rules, *(tag for rule in self for tag in rule.tags)})
+        close = difflib.get_close_matches(selector, known, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return UsageError(f"no rule, tag or glob {selector!r} in this set; {hint}")
+
+
+def _distinct(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.name in seen:
+            raise UsageError(
+                f"two rules are named {rule.name}: {seen[rule.name].module_name} and {rule.module_name}; "
+                "use .override() to replace one by the other"
+            )
+        seen[rule.name] = rule
+    return rules
+
+
+def _ordered(rules: tuple[Rule, ...]) -> list[Rule]:
+    ordered: list[Rule] = []
+    for stage in Stage:
+        of_stage = {rule.name: rule for rule in rules if rule.stage is stage}
+        sorter: TopologicalSorter[str] = TopologicalSorter(
+            {name: [other for other in rule.after if other in of_stage] for name, rule in of_stage.items()}
+        )
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            raise UsageError(f"rules go after one another in a circle: {' → '.join(error.args[1])}") from None
+        ready: list[str] = []
+        while sorter.is_active():
+            ready = sorted([*ready, *sorter.get_ready()])
+            ordered.append(of_stage[ready[0]])
+            sorter.done(ready.pop(0))
+    return ordered
+
+
+def _check_translations(rules: RuleSet) -> None:
+    taken: dict[tuple[object, str], Rule] = {}
+    for rule in rules:
+        if rule.stage is not Stage.TRANSLATE:
+            continue
+        for op in rule.ops:
+            for target in sorted(rule.targets):
+                other = taken.setdefault((op, target), rule)
+                if other is not rule:
+                    raise UsageError(
+                        f"{other.name} and {rule.name} both translate {op} for target {target}; "
+                        "take one of them out"
+                    )
+
+
+@functools.cache
+def load_pack(package: str) -> RuleSet:
+    """All rules of a pack: every :class:`Rule` value in the modules of a package, walked in sorted order.
+
+    Raises:
+        UsageError: the package cannot be imported or holds no rule.
+    """
+    try:
+        root = importlib.import_module(package)
+    except ImportError as error:
+        raise UsageError(f"rule pack {package} cannot be imported: {error}") from error
+    names = sorted(info.name for info in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."))
+    modules = [root, *(importlib.import_module(name) for name in names)]
+    # A rule that one module imports from another is the same value twice.
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Rule)}
+    if not found:
+        raise UsageError(f"rule pack {package} holds no rules")
+    return RuleSet(found.values())
+
+
+@functools.cache
+def bundled() -> RuleSet:
+    """Every bundled rule, including those that only ``--with`` adds."""
+    return load_pack(BUNDLED_PACK)
+
+
+@functools.cache
+def default_rules() -> RuleSet:
+    """The bundled rules that are on by default; installed third-party packs never change them."""
+    return RuleSet(rule for rule in bundled() if rule.in_default)
+
+
+def plugins(*names: str) -> RuleSet:
+    """The rules of installed third-party packs, by entry-point name.
+
+    A pack declares itself in its ``pyproject.toml``::
+
+        [project.entry-points."onnx_demucs_compiler.rules"]
+        acme = "acme_rules"
+
+    Raises:
+        UsageError: no installed package declares a pack of that name.
+    """
+    installed = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    chosen = RuleSet([])
+    for name in names:
+        if name not in installed:
+            known = ", ".join(sorted(installed)) or "none"
+            raise UsageError(f"no rule pack {name!r} is installed; installed packs: {known}")
+        chosen = chosen | load_pack(installed[name])
+    return chosen

@@ -1,0 +1,141 @@
+"""Cutting a track into the segments a model takes, and adding its estimates up again, as demucs does.
+
+The arithmetic follows ``demucs.apply.apply_model(shifts=0, split=True)`` operation by operation in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from onnx_demucs_compiler.runtime.audio import Audio
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One run of the model, in samples of the track.
+
+    The model's window is as long as it takes and centred on the segment, so that it starts before the
+    segment, and ends after it, where the end of the track cuts the segment short.
+
+    Attributes:
+        start: where the segment begins.
+        length: how much of the track it estimates.
+        settled: how many samples from ``start`` no later segment touches.
+        left: silence to put before the track in the window.
+        window: the span of the track in the window, end excluded.
+        right: silence to put after it.
+    """
+
+    start: int
+    length: int
+    settled: int
+    left: int
+    window: tuple[int, int]
+    right: int
+
+    def pad(self, audio: Audio) -> Audio:
+        """Bring the span ``[C, n]`` of the track to the length of the window."""
+        return np.pad(audio, ((0, 0), (self.left, self.right)))
+
+    def trim(self, estimate: Audio) -> Audio:
+        """Take the segment out of an estimate ``[S, C, N]`` of the whole window."""
+        first = self.start - self.window[0] + self.left
+        return estimate[..., first : first + self.length]
+
+
+def stride_of(size: int, overlap: float) -> int:
+    """Samples from the start of one segment of ``size`` samples to that of the next.
+
+    Raises:
+        UsageError: ``overlap`` is not in [0, 1), or leaves less than a sample.
+    """
+    if not 0 <= overlap < 1:
+        raise UsageError(f"the overlap must be at least 0 and below 1, and is {overlap}")
+    stride = int((1 - overlap) * size)
+    if stride == 0:
+        raise UsageError(f"an overlap of {overlap} leaves no step between segments of {size} samples")
+    return stride
+
+
+def plan(track: int, size: int, stride: int) -> Iterator[Segment]:
+    """The segments, in order, that cover ``track`` samples with windows of ``size`` samples."""
+    for start in range(0, track, stride):
+        length = min(size, track - start)
+        begin = start - (size - length) // 2
+        end = begin + size
+        window = (max(0, begin), min(track, end))
+        yield Segment(
+            start, length, min(stride, length), left=window[0] - begin, window=window, right=end - window[1]
+        )
+
+
+def triangle(size: int) -> Audio:
+    """The weight of each sample of a segment: rising to 1 in the middle, never 0; float32 ``[size]``."""
+    rising = np.arange(1, size // 2 + 1, dtype=np.float32)
+    falling = np.arange(size - size // 2, 0, -1, dtype=np.float32)
+    weight = np.concatenate([rising, falling])
+    normalised: Audio = weight / weight.max()
+    return normalised
+
+
+class SlidingWindow:
+    """Serves spans of a stream of blocks ``[C, n]``, each starting no earlier than the one before."""
+
+    def __init__(self, blocks: Iterable[Audio]) -> None:
+        """Read from ``blocks`` no further than the spans asked for need."""
+        self._blocks = iter(blocks)
+        self._held: Audio | None = None
+        self._position = 0
+
+    def read(self, start: int, stop: int) -> Audio:
+        """The samples from ``start`` to ``stop``, ``[C, stop - start]``; earlier ones are forgotten.
+
+        Raises:
+            CompilerError: the stream is shorter than that.
+        """
+        pieces = [] if self._held is None else [self._held[:, start - self._position :]]
+        available = sum(piece.shape[1] for piece in pieces)
+        while available < stop - start:
+            block = next(self._blocks, None)
+            if block is None:
+                raise CompilerError("the song became shorter while it was being read")
+            pieces.append(block)
+            available += block.shape[1]
+        self._held = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+        self._position = start
+        return self._held[:, : stop - start]
+
+
+class OverlapAdd:
+    """The weighted mean of overlapping estimates, handed out as it settles."""
+
+    def __init__(self, sources: int, channels: int, size: int) -> None:
+        """Start at the beginning of a track, for segments of at most ``size`` samples."""
+        self._weight = triangle(size)
+        self._sum = np.zeros((sources, channels, size), np.float32)
+        self._weights = np.zeros(size, np.float32)
+
+    def add(self, estimate: Audio) -> None:
+        """Add the estimate ``[S, C, n]`` of the segment that starts at the first unsettled sample."""
+        length = estimate.shape[-1]
+        self._sum[..., :length] += self._weight[:length] * estimate
+        self._weights[:length] += self._weight[:length]
+
+    def settle(self, count: int) -> Audio:
+        """Hand out the first ``count`` unsettled samples, ``[S, C, count]``, and move on past them."""
+        settled = self._sum[..., :count] / self._weights[:count]
+        self._sum = _shift(self._sum, count)
+        self._weights = _shift(self._weights, count)
+        return settled
+
+
+def _shift(array: Audio, count: int) -> Audio:
+    return np.concatenate([array[..., count:], np.zeros_like(array[..., :count])], axis=-1)

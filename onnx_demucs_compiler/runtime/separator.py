@@ -1,0 +1,194 @@
+"""From a song to its stems, in memory that does not grow with the song."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime.audio import check_song, first_bad_sample, read_blocks
+from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
+from onnx_demucs_compiler.runtime.output import (
+    check_targets,
+    publish,
+    safe_name,
+    scratch_folder,
+    song_folder,
+)
+from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, plan, stride_of
+from onnx_demucs_compiler.runtime.session import create_session, read_metadata
+from onnx_demucs_compiler.runtime.statistics import TrackStatistics
+from onnx_demucs_compiler.runtime.stems import mixdowns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from onnx_demucs_compiler.runtime.audio import Audio
+    from onnx_demucs_compiler.runtime.stems import Mixdown, OtherMethod
+
+    Progress = Callable[[int, int], None]
+    """Told the samples per channel that are separated, and how many there are."""
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """What became of a song.
+
+    Attributes:
+        files: the stems written, by name.
+        audio_seconds: how long the song is.
+        processing_seconds: how long it took.
+    """
+
+    files: dict[str, Path]
+    audio_seconds: float
+    processing_seconds: float
+
+
+class Separator:
+    """Separates audio with one artefact of the compiler.
+
+    The result equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the normalisation of
+    ``demucs.api.Separator``.
+
+    Attributes:
+        metadata: what the artefact says of itself.
+    """
+
+    def __init__(self, model: Path | str, *, threads: int | None = None, overlap: float = 0.25) -> None:
+        """Load an artefact.
+
+        Args:
+            model: a waveform artefact, ``.onnx`` or ``.ort``.
+            threads: how many an operator may use; the machine's physical cores when None.
+            overlap: the part of each segment that the next one covers too, in [0, 1).
+
+        Raises:
+            CompilerError: the file is missing, no ONNX model, or not a waveform artefact of this compiler.
+            UsageError: the overlap is out of range.
+        """
+        self._session = create_session(Path(model), threads)
+        self.metadata = read_metadata(self._session)
+        self._stride = stride_of(self.metadata.segment, overlap)
+
+    def separate(self, mix: Audio, *, progress: Progress | None = None) -> dict[str, Audio]:
+        """Separate audio in memory.
+
+        Args:
+            mix: float32 ``[C, N]`` with the model's channels, at its sample rate.
+            progress: told the samples done and their number after each segment.
+
+        Returns:
+            Each source by name, float32 ``[C, N]``.
+
+        Raises:
+            CompilerError: ``mix`` has another shape, no samples, or some that are not finite.
+        """
+        mix = np.asarray(mix, np.float32)
+        channels = self.metadata.audio_channels
+        if mix.ndim != 2 or mix.shape[0] != channels or mix.shape[1] == 0:
+            raise CompilerError(f"the mix should be [{channels}, samples], and is {list(mix.shape)}")
+        bad = first_bad_sample(mix)
+        if bad is not None:
+            raise CompilerError(f"sample {bad} of the mix is not a finite number (NaN or infinity)")
+        blocks = self._stream([mix], TrackStatistics.of([mix]), progress)
+        stems = np.concatenate([stems for _, stems in blocks], axis=-1)
+        return dict(zip(self.metadata.sources, stems, strict=True))
+
+    def separate_file(
+        self,
+        song: Path,
+        out_dir: Path,
+        *,
+        encoding: Encoding | None = None,
+        two_stems: str | None = None,
+        other_method: OtherMethod = "add",
+        progress: Progress | None = None,
+    ) -> SeparatedSong:
+        """Separate a song into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``, in constant memory.
+
+        The song is read twice: once for its statistics, once to be separated. Nothing is put in place, and
+        no file that was there is touched, before every stem is complete; if anything goes wrong, nothing is
+        left behind.
+
+        Args:
+            song: what libsndfile reads (wav, flac, mp3, ogg, …), at any rate, mono or with at least the
+                model's channels.
+            out_dir: made where it is missing; its parent is not.
+            encoding: 16-bit wav, rescaled where it would clip, when None.
+            two_stems: a source to be written with its complement only.
+            other_method: what the complement is; see :func:`~.stems.mixdowns`.
+            progress: told the samples done and their number after each segment.
+
+        Raises:
+            CompilerError: the song is no usable audio, or the output cannot be written.
+            UsageError: the model has no source ``two_stems``.
+            OSError: reading or writing failed, as on a full disk.
+        """
+        began = monotonic()
+        encoding = encoding or Encoding()
+        song, out_dir = Path(song), Path(out_dir)
+        metadata = self.metadata
+        stems = mixdowns(metadata.sources, two_stems, other_method)
+        check_song(song, metadata.audio_channels)
+        folder = song_folder(out_dir, metadata.model, song)
+        files = {name: folder / f"{safe_name(name)}.{encoding.format}" for name in stems}
+        check_targets(files.values(), song)
+        with scratch_folder(folder, out_dir) as scratch:
+            statistics = self._measure(song)
+            raw = self._separate_into(scratch, song, statistics, stems, progress)
+            for name, file in files.items():
+                raw[name].encode(scratch / file.name, metadata.sample_rate, encoding)
+            publish([scratch / file.name for file in files.values()], folder)
+        return SeparatedSong(files, statistics.length / metadata.sample_rate, monotonic() - began)
+
+    def _measure(self, song: Path) -> TrackStatistics:
+        statistics = TrackStatistics.of(self._read(song))
+        if statistics.length == 0:
+            raise CompilerError(f"{song}: the file holds no audio (0 seconds)")
+        return statistics
+
+    def _separate_into(
+        self,
+        scratch: Path,
+        song: Path,
+        statistics: TrackStatistics,
+        stems: Mapping[str, Mixdown],
+        progress: Progress | None,
+    ) -> dict[str, RawStem]:
+        channels = self.metadata.audio_channels
+        raw = {name: RawStem(scratch / f"{safe_name(name)}.f32", channels) for name in stems}
+        for mix, estimates in self._stream(self._read(song), statistics, progress):
+            for name, mixdown in stems.items():
+                raw[name].append(mixdown(mix, estimates))
+        return raw
+
+    def _read(self, song: Path) -> Iterator[Audio]:
+        return read_blocks(song, self.metadata.sample_rate, self.metadata.audio_channels)
+
+    def _stream(
+        self, blocks: Iterable[Audio], statistics: TrackStatistics, progress: Progress | None
+    ) -> Iterator[tuple[Audio, Audio]]:
+        """Yield the mix ``[C, n]`` and its sources ``[S, C, n]``, part by part, from blocks of the mix."""
+        metadata = self.metadata
+        window = SlidingWindow(blocks)
+        estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, metadata.segment)
+        for segment in plan(statistics.length, metadata.segment, self._stride):
+            audio = window.read(*segment.window)
+            estimate = self._run(segment.pad(statistics.normalise(audio)))
+            estimates.add(segment.trim(estimate))
+            first = segment.start - segment.window[0]
+            mix = audio[:, first : first + segment.settled]
+            yield mix, statistics.restore(estimates.settle(segment.settled))
+            if progress is not None:
+                progress(segment.start + segment.settled, statistics.length)
+
+    def _run(self, mix: Audio) -> Audio:
+        """One run of the model: ``[C, segment]`` in, ``[S, C, segment]`` out."""
+        (stems,) = self._session.run(["stems"], {"mix": mix[None]})
+        estimate: Audio = stems[0]
+        return estimate

@@ -1,0 +1,95 @@
+"""Opening an artefact: onnxruntime's session with our defaults, and the metadata that drives it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import onnxruntime
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.metadata import ArtifactMetadata
+
+CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+LOG_ERRORS_ONLY = 3
+
+
+def create_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open a model on the CPU: one operator at a time, each on every physical core.
+
+    Memory patterns are off because they hold every intermediate tensor's peak for the whole life of the
+    session; hyperthreads are left out because two of them share the arithmetic units of one core.
+
+    Args:
+        path: an ``.onnx`` or ``.ort`` file.
+        threads: how many an operator may use; the machine's physical cores when None.
+
+    Raises:
+        CompilerError: there is no such file, or onnxruntime cannot load it.
+    """
+    if not path.is_file():
+        raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    options = onnxruntime.SessionOptions()
+    options.enable_mem_pattern = False
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or physical_cores()
+    options.log_severity_level = LOG_ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise CompilerError(f"{path}: onnxruntime cannot load it as a model ({error})") from error
+
+
+def read_metadata(session: onnxruntime.InferenceSession) -> ArtifactMetadata:
+    """Read what the artefact says of itself, and check that its graph is the one described.
+
+    Raises:
+        CompilerError: the model is not this project's, or has an interface that cannot be driven from here.
+    """
+    metadata = ArtifactMetadata.from_props(session.get_modelmeta().custom_metadata_map)
+    if metadata.interface != "waveform":
+        raise CompilerError(
+            f"this model has the {metadata.interface} interface, and only waveform models can be separated "
+            "with; compile it again with --interface waveform"
+        )
+    _check_port("input", session.get_inputs(), "mix", (1, metadata.audio_channels, metadata.segment))
+    _check_port(
+        "output",
+        session.get_outputs(),
+        "stems",
+        (1, len(metadata.sources), metadata.audio_channels, metadata.segment),
+    )
+    return metadata
+
+
+def _check_port(kind: str, ports: list[onnxruntime.NodeArg], name: str, shape: tuple[int, ...]) -> None:
+    found = {port.name: port.shape for port in ports}
+    if list(found) != [name] or not _accepts(found[name], shape):
+        raise CompilerError(f"the model's {kind} should be {name} {list(shape)}, and is {found}")
+
+
+def _accepts(declared: list[int | str | None], shape: tuple[int, ...]) -> bool:
+    return len(declared) == len(shape) and all(
+        size in (wanted, None) or isinstance(size, str) for size, wanted in zip(declared, shape, strict=True)
+    )
+
+
+def physical_cores() -> int:
+    """Count the cores this process may run on, hyperthreads of one core counting once."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    return len({_siblings(cpu) for cpu in cpus})
+
+
+def _siblings(cpu: int) -> frozenset[int]:
+    """The logical CPUs that share a core with ``cpu``: itself alone where the kernel does not say."""
+    try:
+        listed = (CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
+    except OSError:
+        return frozenset({cpu})
+    spans = [[int(end) for end in span.split("-")] for span in re.findall(r"\d+(?:-\d+)?", listed)]
+    return frozenset(sibling for span in spans for sibling in range(span[0], span[-1] + 1))

@@ -1,0 +1,59 @@
+"""The mean and deviation by which demucs normalises a whole track, gathered block by block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from onnx_demucs_compiler.runtime.audio import Audio
+
+SILENCE = np.float32(1e-8)
+"""Added to the deviation, so that a silent track can be divided by it."""
+
+
+@dataclass(frozen=True)
+class TrackStatistics:
+    """What normalises a track: the mean and deviation of its mono mix-down.
+
+    Attributes:
+        length: samples per channel.
+        mean: of the samples.
+        scale: their unbiased standard deviation, plus :data:`SILENCE`.
+    """
+
+    length: int
+    mean: np.float32
+    scale: np.float32
+
+    @classmethod
+    def of(cls, blocks: Iterable[Audio]) -> TrackStatistics:
+        """Gather from blocks ``[C, n]``, in float64, merging as Chan, Golub and LeVeque do (1979)."""
+        length, mean, squares = 0, 0.0, 0.0
+        for block in blocks:
+            count = block.shape[1]
+            if count == 0:
+                continue
+            mono = block.mean(axis=0, dtype=np.float64)
+            block_mean = float(mono.mean())
+            delta = block_mean - mean
+            squares += float(np.square(mono - block_mean).sum()) + delta**2 * length * count / (
+                length + count
+            )
+            length += count
+            mean += delta * count / length
+        deviation = math.sqrt(squares / (length - 1)) if length > 1 else 0.0
+        return cls(length, np.float32(mean), np.float32(deviation) + SILENCE)
+
+    def normalise(self, audio: Audio) -> Audio:
+        """Bring audio of any shape to zero mean and unit deviation."""
+        return (audio - self.mean) / self.scale
+
+    def restore(self, audio: Audio) -> Audio:
+        """Undo :meth:`normalise`."""
+        return audio * self.scale + self.mean

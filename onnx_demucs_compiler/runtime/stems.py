@@ -1,0 +1,50 @@
+"""Which stems are written, and how each comes out of the model's sources: demucs' ``--two-stems``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from onnx_demucs_compiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnx_demucs_compiler.runtime.audio import Audio
+
+OtherMethod = Literal["add", "minus", "none"]
+Mixdown = Callable[["Audio", "Audio"], "Audio"]
+"""From the mix ``[C, n]`` and every source ``[S, C, n]``, the stem ``[C, n]``."""
+
+
+def mixdowns(
+    sources: Sequence[str], two_stems: str | None = None, other_method: OtherMethod = "add"
+) -> dict[str, Mixdown]:
+    """The stems to write, by name.
+
+    Args:
+        sources: the model's, in its order.
+        two_stems: one of them, to be written with its complement only; None for every source.
+        other_method: the complement: ``add`` (``no_NAME``, the sum of the other sources), ``minus``
+            (``minus_NAME``, the mix without the stem), or ``none`` at all.
+
+    Raises:
+        UsageError: the model has no such source.
+    """
+    if two_stems is None:
+        return {source: _source(index) for index, source in enumerate(sources)}
+    if two_stems not in sources:
+        raise UsageError(f"the model has no stem {two_stems}; it has {', '.join(sources)}")
+    chosen = sources.index(two_stems)
+    stems = {two_stems: _source(chosen)}
+    if other_method == "add":
+        stems[f"no_{two_stems}"] = lambda _, estimates: np.delete(estimates, chosen, axis=0).sum(axis=0)
+    elif other_method == "minus":
+        stems[f"minus_{two_stems}"] = lambda mix, estimates: mix - estimates[chosen]
+    return stems
+
+
+def _source(index: int) -> Mixdown:
+    return lambda _, estimates: estimates[index]

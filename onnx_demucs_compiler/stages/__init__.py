@@ -1,0 +1,1 @@
+"""How each stage of the pipeline applies its rules; the stages know no operator and no model."""

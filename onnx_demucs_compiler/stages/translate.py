@@ -1,0 +1,119 @@
+"""TRANSLATE: ATen to ONNX, by torch.onnx with the rules' translations registered for this one export."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.stages.decompose import RULE_KEY, source_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import onnx_ir as ir
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+    from onnx_demucs_compiler.report import Recorder
+    from onnx_demucs_compiler.rule import Rule
+
+
+def to_onnx(
+    program: ExportedProgram, rules: tuple[Rule, ...], opset: int, recorder: Recorder
+) -> ir.Model:
+    """Translate a program that holds no complex value.
+
+    Args:
+        program: the lowered program.
+        rules: translation rules, at most one for each operator.
+        opset: version of ``ai.onnx``.
+        recorder: told of every firing and refusal, and of the nodes that each rule made.
+
+    Returns:
+        The model as torch.onnx emits it, unoptimised, each node that a rule made carrying its name in
+        ``metadata_props["onnx_demucs.rule"]``.
+
+    Raises:
+        CompilerError: torch.onnx has no translation for an operator.
+    """
+    program = program.run_decompositions({})
+    table: dict[Any, Callable[..., Any]] = {}
+    for rule in rules:
+        with recorder.timed(rule):
+            nodes = [node for node in program.graph.nodes if node.target in rule.ops]
+            if not _refused(rule, nodes, recorder):
+                table |= dict.fromkeys(rule.ops, rule.implementation)
+                for node in nodes:
+                    recorder.fired(rule, node.name, source_line(node))
+    model = _export(program, table, opset)
+    by_op = {op: rule for rule in rules for op in rule.ops if op in table}
+    made: Counter[str] = Counter()
+    for node in model.graph.all_nodes():
+        if name := _made_by(node.meta.get("node"), by_op):
+            node.metadata_props[RULE_KEY] = name
+            made[name] += 1
+    for rule in rules:
+        if fires := recorder.fires(rule.name):
+            recorder.cost(rule).nodes = made[rule.name] - fires
+    return model
+
+
+def _refused(rule: Rule, nodes: list[Node], recorder: Recorder) -> bool:
+    refusals = [(node, rule.guard(node)) for node in nodes] if rule.guard else []
+    for node, refusal in refusals:
+        if refusal is not None:
+            recorder.refused(rule, node.name, refusal.reason, source_line(node))
+    return any(refusal for _, refusal in refusals)
+
+
+def _made_by(node: Node | None, by_op: dict[Any, Rule]) -> str | None:
+    if node is None:
+        return None
+    if node.target in by_op:
+        return by_op[node.target].name
+    name: str | None = (node.meta.get("custom") or {}).get(RULE_KEY)
+    return name
+
+
+def _export(program: ExportedProgram, table: dict[Any, Callable[..., Any]], opset: int) -> ir.Model:
+    with _quiet():
+        try:
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=opset,
+                optimize=False,
+                verbose=False,
+                custom_translation_table=table or None,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise CompilerError(f"torch.onnx cannot translate the model: {_cause(error)}") from error
+    assert exported is not None
+    return exported.model
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:400]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's log, warnings and progress marks out of the way."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

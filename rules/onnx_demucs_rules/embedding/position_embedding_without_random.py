@@ -1,0 +1,30 @@
+"""A position embedding that does not draw a random shift."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
+from onnx_demucs_compiler.stages.substitute import Patch
+from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+
+
+@substitute(
+    name="position-embedding-without-random",
+    why="With sin_random_shift > 0 demucs shifts the position embedding by random.randrange even in "
+    "evaluation, so that two exports of one model differ.",
+    numerics=EXACT,
+    tags={"embedding"},
+    cases=[
+        Case("shifted", lambda: small_htdemucs(t_sin_random_shift=5), ((1, 2, 4096),),
+             beside=("pad-without-assert", *DEMUCS_NEEDS)),
+        Case("not-shifted", small_htdemucs, ((1, 2, 4096),), fires=0, because="no random shift",
+             beside=("pad-without-assert", *DEMUCS_NEEDS)),
+    ],
+)  # fmt: skip
+def position_embedding_without_random(module: nn.Module) -> list[Patch] | Refusal:
+    """``random.randrange(sin_random_shift + 1)`` → ``random.randrange(1)``, which is 0."""
+    owners = [child for child in module.modules() if getattr(child, "sin_random_shift", 0)]
+    if not owners:
+        return Refusal("the model draws no random shift")
+    return [Patch(owner, "sin_random_shift", 0) for owner in owners]

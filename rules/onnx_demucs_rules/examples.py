@@ -1,0 +1,24 @@
+"""Small Demucs models for the cases of rules that are about Demucs' own Python."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from torch import nn
+
+# What a small model needs beside the rule in question: its graph has an STFT and complex values.
+DEMUCS_NEEDS = ("complex-as-real-pairs", "stft-as-matmul", "istft-as-matmul")
+
+
+def small_htdemucs(samples: int = 4096, **options: Any) -> nn.Module:
+    """An HTDemucs of a few thousand parameters that takes ``[B, 2, samples]`` at 8 kHz."""
+    from demucs.htdemucs import HTDemucs
+
+    model = HTDemucs(
+        **{
+            "sources": ["drums", "vocals"], "channels": 4, "growth": 2, "nfft": 512, "depth": 2,
+            "t_layers": 1, "t_heads": 2, "segment": Fraction(samples, 8000), "samplerate": 8000,
+        } | options
+    )  # fmt: skip
+    return model.eval()

@@ -1,0 +1,1 @@
+"""What the artefact's inputs and outputs are called."""

@@ -1,0 +1,1 @@
+"""Spectrograms: STFT, inverse STFT and complex arithmetic in real products."""

@@ -1,0 +1,250 @@
+"""Complex tensors as two real ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.utils._pytree as pytree
+
+from onnx_demucs_compiler.complex_pair import ComplexPair
+from onnx_demucs_compiler.rule import Case, Numerics, decompose
+from onnx_demucs_rules.spectral import complex_examples as examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from onnx_demucs_compiler.stages.decompose import Site
+
+    Operand = ComplexPair | Tensor | complex
+
+aten = torch.ops.aten
+
+
+def _halfwise(site: Site, *args: Any, **kwargs: Any) -> Any:
+    """For operators that move elements or add them up: ``op(a + bi) = op(a) + op(b)·i``."""
+    real = _on_half(site, "real", args, kwargs)
+    imag = _on_half(site, "imag", args, kwargs)
+    return tuple(map(ComplexPair, real, imag)) if isinstance(real, list | tuple) else ComplexPair(real, imag)
+
+
+def _on_half(site: Site, half: str, args: Any, kwargs: Any) -> Any:
+    def pick(leaf: Any) -> Any:
+        if isinstance(leaf, ComplexPair):
+            return getattr(leaf, half)
+        mixed_in = half == "imag" and isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+        return torch.zeros_like(leaf) if mixed_in else leaf
+
+    picked, named = pytree.tree_map(pick, (args, kwargs))
+    return site.op(*picked, **named)
+
+
+def _pad(_: Site, z: ComplexPair, pad: Sequence[int], *rest: Any, **named: Any) -> ComplexPair:
+    """Padding with a value pads the real part with it and the imaginary part with 0."""
+    mode = "constant" if not rest or not isinstance(rest[0], str) else rest[0]
+    value = named.get("value", rest[-1] if rest and not isinstance(rest[-1], str) else None)
+    real, imag = _parts(0.0 if value is None else value)
+    if mode != "constant":
+        return ComplexPair(*(aten.pad(half, pad, mode) for half in (z.real, z.imag)))
+    return ComplexPair(
+        aten.constant_pad_nd(z.real, pad, real), aten.constant_pad_nd(z.imag, pad, imag or 0.0)
+    )
+
+
+def _add(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
+    a, b = _parts(z)
+    c, d = _parts(_product(w, alpha) if alpha != 1 else w)
+    return _pair(site, a + c, b if d is None else d if b is None else b + d)
+
+
+def _sub(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
+    return _add(site, z, _product(w, -alpha))
+
+
+def _rsub(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
+    return _add(site, w, _product(z, -alpha))
+
+
+def _mul(_: Site, z: Operand, w: Operand) -> Operand:
+    return _product(z, w)
+
+
+def _product(z: Operand, w: Operand) -> Any:
+    """``(a + bi)(c + di) = (ac - bd) + (ad + bc)i``, without the terms of a missing part."""
+    return _bilinear(torch.mul if isinstance(z, torch.Tensor | ComplexPair) else lambda x, y: x * y, z, w)
+
+
+def _bilinear(product: Callable[[Any, Any], Any], z: Operand, w: Operand) -> Any:
+    a, b = _parts(z)
+    c, d = _parts(w)
+    if b is None and d is None:
+        return product(a, c)
+    if d is None:
+        return ComplexPair(product(a, c), product(b, c))
+    if b is None:
+        return ComplexPair(product(a, c), product(a, d))
+    return ComplexPair(product(a, c) - product(b, d), product(a, d) + product(b, c))
+
+
+def _div(_: Site, z: Operand, w: Operand) -> Operand:
+    """``z / w = z·conj(w) / |w|²``."""
+    c, d = _parts(w)
+    if d is None:
+        a, b = _parts(z)
+        return ComplexPair(a / c, b / c)
+    scaled = ComplexPair(c, -d) if isinstance(c, torch.Tensor) else complex(c, -d)
+    numerator = _product(z, scaled)
+    squared = c * c + d * d
+    return ComplexPair(numerator.real / squared, numerator.imag / squared)
+
+
+def _matrix_product(site: Site, z: Operand, w: Operand) -> Operand:
+    return _bilinear(site.op, z, w)
+
+
+def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) -> Operand:
+    """Pairwise products cannot be told apart from a complex einsum of two; more go left to right."""
+    if len(operands) == 1:
+        return _halfwise(site, equation, operands)
+    if len(operands) > 2:
+        return NotImplemented
+    return _bilinear(lambda x, y: torch.einsum(equation, x, y), *operands)
+
+
+def _view_as_real(_: Site, z: ComplexPair) -> Tensor:
+    return torch.stack([z.real, z.imag], dim=-1)
+
+
+def _view_as_complex(_: Site, x: Tensor) -> ComplexPair:
+    return ComplexPair(x.select(-1, 0), x.select(-1, 1))
+
+
+def _complex(_: Site, real: Tensor, imag: Tensor) -> ComplexPair:
+    return ComplexPair(*torch.broadcast_tensors(real, imag))
+
+
+def _polar(_: Site, magnitude: Tensor, angle: Tensor) -> ComplexPair:
+    return ComplexPair(magnitude * torch.cos(angle), magnitude * torch.sin(angle))
+
+
+def _abs(_: Site, z: ComplexPair) -> Tensor:
+    return torch.sqrt(z.real * z.real + z.imag * z.imag)
+
+
+def _angle(_: Site, z: ComplexPair) -> Tensor:
+    return torch.atan2(z.imag, z.real)
+
+
+def _conj(_: Site, z: ComplexPair) -> ComplexPair:
+    return ComplexPair(z.real, -z.imag)
+
+
+def _cast(site: Site, z: ComplexPair | Tensor, **_: Any) -> ComplexPair | Tensor:
+    if isinstance(z, ComplexPair):
+        return z if site.result.is_complex() else z.real
+    return ComplexPair(z, torch.zeros_like(z))
+
+
+def _same(_: Site, z: ComplexPair, *__: Any, **___: Any) -> ComplexPair:
+    return z
+
+
+def _where(site: Site, condition: Tensor, z: Operand, w: Operand) -> ComplexPair:
+    (a, b), (c, d) = _parts(z), _parts(w)
+    zero = torch.zeros((), dtype=a.dtype if isinstance(a, torch.Tensor) else c.dtype)
+    return ComplexPair(
+        torch.where(condition, a, c),
+        torch.where(condition, zero if b is None else b, zero if d is None else d),
+    )
+
+
+def _parts(value: Any) -> tuple[Any, Any]:
+    """Real and imaginary part; ``None`` for the imaginary part of what is real."""
+    if isinstance(value, ComplexPair | complex):
+        return value.real, value.imag
+    return value, None
+
+
+def _pair(site: Site, real: Tensor, imag: Any) -> ComplexPair:
+    """Both halves in the shape of the result: one operand may have been broadcast in one half only."""
+    if not isinstance(imag, torch.Tensor):
+        imag = torch.full_like(real, imag or 0.0)
+    shape = site.result.shape
+    return ComplexPair(real.expand(shape), imag.expand(shape))
+
+
+LOWERINGS: dict[Any, Callable[..., Any]] = {
+    **dict.fromkeys(
+        (
+            aten.slice.Tensor, aten.select.int, aten.view.default, aten.reshape.default,
+            aten._unsafe_view.default, aten.permute.default, aten.transpose.int, aten.t.default,
+            aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default,
+            aten.expand.default, aten.cat.default, aten.stack.default, aten.split.Tensor,
+            aten.split_with_sizes.default, aten.unbind.int, aten.flip.default, aten.roll.default,
+            aten.index_select.default, aten.index.Tensor, aten.gather.default, aten.slice_scatter.default,
+            aten.select_scatter.default, aten.repeat.default, aten.neg.default, aten.sum.default,
+            aten.sum.dim_IntList, aten.mean.default, aten.mean.dim,
+        ),
+        _halfwise,
+    ),
+    **dict.fromkeys(
+        (
+            aten.clone.default, aten.contiguous.default, aten.alias.default, aten.detach.default,
+            aten.resolve_conj.default, aten.resolve_neg.default, aten.lift_fresh_copy.default,
+        ),
+        _same,
+    ),
+    **dict.fromkeys((aten._conj.default, aten.conj.default, aten.conj_physical.default), _conj),
+    **dict.fromkeys((aten.matmul.default, aten.mm.default, aten.bmm.default), _matrix_product),
+    **dict.fromkeys((aten.pad.default, aten.constant_pad_nd.default), _pad),
+    **dict.fromkeys((aten.add.Tensor, aten.add.Scalar), _add),
+    **dict.fromkeys((aten.sub.Tensor, aten.sub.Scalar), _sub),
+    **dict.fromkeys((aten.rsub.Tensor, aten.rsub.Scalar), _rsub),
+    **dict.fromkeys((aten.mul.Tensor, aten.mul.Scalar), _mul),
+    **dict.fromkeys((aten.div.Tensor, aten.div.Scalar), _div),
+    **dict.fromkeys((aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf), _where),
+    aten.einsum.default: _einsum,
+    aten.view_as_real.default: _view_as_real,
+    aten.view_as_complex.default: _view_as_complex,
+    aten.complex.default: _complex,
+    aten.polar.default: _polar,
+    aten.real.default: lambda _, z: z.real,
+    aten.imag.default: lambda _, z: z.imag,
+    aten.abs.default: _abs,
+    aten.angle.default: _angle,
+    aten._to_copy.default: _cast,
+}  # fmt: skip
+
+
+@decompose(
+    *LOWERINGS,
+    name="complex-as-real-pairs",
+    why="ONNX has no complex dtype that runtimes implement: torch.onnx stops at the first complex pad.",
+    numerics=Numerics(min_snr_db=125),
+    tags={"spectral"},
+    after=["stft-as-matmul", "istft-as-matmul"],
+    cases=[
+        Case("shapes", examples.Shapes, ((2, 3, 8, 2),), fires=24, needed=True),
+        Case("arithmetic", examples.Arithmetic, ((2, 8, 2), (2, 8)), fires=20, needed=True),
+        Case("masking", examples.Masking, ((2, 8, 2), (2, 8)), fires=9, needed=True),
+        Case("products", examples.Products, ((2, 4, 3, 2), (2, 3, 5, 2)), fires=9, needed=True),
+        Case("constants", examples.Constants, ((2, 8, 2),), fires=5, needed=True),
+        Case("unknown-operator", examples.Unknown, ((2, 8, 2),), fires=1,
+             because="no rule lowers aten.cumprod.default on a complex tensor", needed=True),
+        Case("nothing-complex", examples.AllReal, ((2, 8, 2),), fires=0, because=""),
+    ],
+)  # fmt: skip
+def complex_as_real_pairs(site: Site, *args: Any, **kwargs: Any) -> Any:
+    """``op`` on complex tensors → the same on real and imaginary parts."""
+    if not _is_complex(site, args):
+        return NotImplemented
+    return LOWERINGS[site.op](site, *args, **kwargs)
+
+
+def _is_complex(site: Site, args: Any) -> bool:
+    result = site.result
+    if isinstance(result, torch.Tensor) and result.is_complex():
+        return True
+    return any(isinstance(leaf, ComplexPair) for leaf in pytree.tree_leaves(args))

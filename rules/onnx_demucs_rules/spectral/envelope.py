@@ -1,0 +1,88 @@
+"""The window envelope that an inverse STFT divides by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_rules.spectral import frames
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from onnx_demucs_rules.spectral.stft_call import Transform
+
+# What ATen demands of the envelope before it divides by it.
+SMALLEST = 1e-11
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The stretch of the overlap-added signal that an inverse STFT returns, in samples.
+
+    Attributes:
+        start: first sample kept.
+        stop: end of what exists and is kept.
+        padding: zeros that follow, where a longer ``length`` was asked for.
+    """
+
+    start: int
+    stop: int
+    padding: int
+
+
+def kept_samples(transform: Transform, count: int, center: bool, length: int | None) -> Kept:
+    """Which samples ATen returns for ``count`` frames."""
+    total = transform.n_fft + transform.hop * (count - 1)
+    start = transform.n_fft // 2 if center else 0
+    if length is None:
+        return Kept(start, total - start, 0)
+    stop = min(start + length, total)
+    return Kept(start, stop, start + length - stop)
+
+
+def envelope(transform: Transform, count: int) -> NDArray[np.float64]:
+    """``Σ_t window²[n - hop·t]`` over ``count`` frames: ``[n_fft + hop·(count - 1)]``."""
+    squared = torch.from_numpy(transform.window**2)[:, None, None].expand(-1, 1, count)
+    summed: NDArray[np.float64] = frames.overlap_add(squared, transform.hop)[0].numpy()
+    return summed
+
+
+def divide(summed: Tensor, transform: Transform, count: int, kept: Kept) -> Tensor | Refusal:
+    """Divide overlap-added frames by their envelope and keep what ATen keeps.
+
+    Away from the ends the envelope repeats with every hop, so that one hop of it is stored and expanded.
+
+    Args:
+        summed: ``[B, n_fft + hop·(count - 1)]``.
+        transform: window, hop and length of the transform.
+        count: number of frames.
+        kept: from :func:`kept_samples`.
+
+    Returns:
+        ``[B, kept samples and padding]``, or why the envelope cannot be divided by.
+    """
+    whole = envelope(transform, count)
+    if np.abs(whole[kept.start : kept.stop]).min() <= SMALLEST:
+        return Refusal("the window envelope vanishes inside the signal")
+    inverse = np.divide(1.0, whole, out=np.zeros_like(whole), where=np.abs(whole) > SMALLEST)
+    signal = summed * _compact(inverse, transform.hop, math.ceil(transform.n_fft / transform.hop), summed)
+    signal = signal[:, kept.start : kept.stop]
+    return torch.nn.functional.pad(signal, (0, kept.padding)) if kept.padding else signal
+
+
+def _compact(values: NDArray[np.float64], hop: int, edge: int, like: Tensor) -> Tensor:
+    hops = len(values) // hop
+    if hops <= 2 * edge + 1:
+        return torch.from_numpy(values).to(like.dtype)
+    first, last = edge * hop, (hops - edge) * hop
+    ends = [torch.from_numpy(part).to(like.dtype) for part in (values[:first], values[last:])]
+    middle = torch.from_numpy(values[first : first + hop]).to(like.dtype)
+    repeated = middle.expand(hops - 2 * edge, hop).reshape(-1)
+    return torch.cat([ends[0], repeated, ends[1]])

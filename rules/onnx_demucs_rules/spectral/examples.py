@@ -1,0 +1,69 @@
+"""Small models for the cases of this folder's rules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Spectrogram(nn.Module):
+    """A model that returns its input's STFT as real numbers."""
+
+    def __init__(
+        self,
+        n_fft: int,
+        hop: int,
+        win: int | None = None,
+        window: str | None = "hann",
+        center: bool = True,
+        normalized: bool = True,
+        onesided: bool = True,
+    ) -> None:
+        """Take the arguments of ``torch.stft``; ``window="input"`` takes the window from the input."""
+        super().__init__()
+        self.options = {"n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
+                        "normalized": normalized, "onesided": onesided}  # fmt: skip
+        self.from_input = window == "input"
+        self.register_buffer("window", torch.hann_window(win or n_fft) if window == "hann" else None)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """``[..., samples]`` to ``[..., bins, frames, 2]``."""
+        window = signal[0, : self.options["win_length"]] if self.from_input else self.window
+        return torch.view_as_real(torch.stft(signal, window=window, return_complex=True, **self.options))
+
+
+class Resynthesis(nn.Module):
+    """A model that returns the inverse STFT of a spectrum given as real numbers."""
+
+    def __init__(
+        self,
+        n_fft: int,
+        hop: int,
+        win: int | None = None,
+        window: str = "hann",
+        center: bool = True,
+        normalized: bool = True,
+        onesided: bool = True,
+        length: int | None = None,
+    ) -> None:
+        """Take the arguments of ``torch.istft``; ``window`` names a function of ``torch``."""
+        super().__init__()
+        self.options = {"n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
+                        "normalized": normalized, "onesided": onesided, "length": length}  # fmt: skip
+        self.register_buffer("window", getattr(torch, f"{window}_window")(win or n_fft))
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """``[..., bins, frames, 2]`` to ``[..., samples]``."""
+        return torch.istft(torch.view_as_complex(spectrum), window=self.window, **self.options)
+
+
+class ComplexResynthesis(nn.Module):
+    """A model that asks for a complex signal from an inverse STFT."""
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """``[64, frames, 2]`` to ``[samples, 2]``."""
+        signal = torch.istft(
+            torch.view_as_complex(spectrum), 64, 16, window=torch.hann_window(64), onesided=False,
+            return_complex=True,
+        )  # fmt: skip
+        return torch.view_as_real(signal)

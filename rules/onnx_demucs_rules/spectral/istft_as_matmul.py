@@ -1,0 +1,102 @@
+"""Inverse STFT as two matrix products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_rules.spectral import frames
+from onnx_demucs_rules.spectral.dft import factorise, why_not_factorised
+from onnx_demucs_rules.spectral.envelope import divide, kept_samples
+from onnx_demucs_rules.spectral.examples import Resynthesis
+from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from onnx_demucs_compiler.complex_pair import ComplexPair
+    from onnx_demucs_compiler.stages.decompose import Site
+
+aten = torch.ops.aten
+
+
+@decompose(
+    aten.istft.default,
+    name="istft-as-matmul",
+    why="ONNX has no inverse STFT and no complex dtype, and a dense inverse DFT basis for n_fft 4096 "
+    "weighs 67 MB. The mirror image of stft-as-matmul shares that rule's table.",
+    numerics=Numerics(min_snr_db=125),
+    tags={"spectral"},
+    after=["stft-as-matmul"],
+    cases=[
+        Case("stereo-4096", lambda: Resynthesis(n_fft=4096, hop=1024), ((2, 2049, 20, 2),),
+             ops={"MatMul": 2}, beside=("complex-as-real-pairs",), needed=True),
+        Case("length-given", lambda: Resynthesis(n_fft=512, hop=128, length=1500), ((2, 257, 14, 2),),
+             beside=("complex-as-real-pairs",), needed=True),
+        Case("length-beyond-the-end", lambda: Resynthesis(n_fft=512, hop=128, length=2500),
+             ((2, 257, 14, 2),), beside=("complex-as-real-pairs",), needed=True),
+        Case("envelope-not-constant", lambda: Resynthesis(n_fft=400, hop=160), ((1, 201, 30, 2),),
+             beside=("complex-as-real-pairs",), needed=True),
+        Case("window-shorter-than-n-fft", lambda: Resynthesis(n_fft=512, hop=100, win=400),
+             ((1, 257, 12, 2),), beside=("complex-as-real-pairs",), needed=True),
+        Case("not-centred", lambda: Resynthesis(n_fft=256, hop=64, window="hamming", center=False,
+             normalized=False), ((2, 129, 9, 2),), beside=("complex-as-real-pairs",), needed=True),
+        Case("two-sided", lambda: Resynthesis(n_fft=240, hop=60, onesided=False), ((1, 240, 11, 2),),
+             beside=("complex-as-real-pairs",), needed=True),
+        Case("odd-n-fft", lambda: Resynthesis(n_fft=225, hop=75), ((1, 113, 9, 2),),
+             beside=("complex-as-real-pairs",), needed=True),
+        Case("one-spectrum", lambda: Resynthesis(n_fft=256, hop=64), ((129, 9, 2),),
+             beside=("complex-as-real-pairs",), needed=True),
+        Case("prime-n-fft", lambda: Resynthesis(n_fft=509, hop=100), ((1, 255, 9, 2),), fires=0,
+             because="n_fft 509 is prime", beside=("complex-as-real-pairs", "istft-as-conv")),
+    ],
+)  # fmt: skip
+def istft_as_matmul(
+    site: Site,
+    spectrum: ComplexPair,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    length: int | None = None,
+    return_complex: bool = False,
+) -> Tensor | Refusal:
+    """Inverse STFT of ``[B, bins, T]`` → the two products of ``stft-as-matmul``, transposed.
+
+    ``Z[(j, c), p, t] = Σ_(c', q) outer[(c', q), (j, c)] · X[c', p + n1·q, t]``, then
+    ``x[n2·i + j, t] = Σ_(c, p) inner[j, (c, p), i] · Z[j, c, p, t]``: a real DFT matrix times a
+    spectrum of half the bins, each but the first and last counted twice.
+    """
+    transform = resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
+    if isinstance(transform, Refusal):
+        return transform
+    if refusal := inverse_refusal(spectrum, return_complex):
+        return refusal
+    split = factorise(n_fft, transform.bins)
+    if split is None:
+        return Refusal(why_not_factorised(n_fft))
+
+    dtype = spectrum.real.dtype
+    halves = torch.stack([spectrum.real, spectrum.imag])
+    halves = halves if halves.ndim == 4 else halves[:, None]
+    batch, bins, count = halves.shape[1:]
+    missing = split.rows(bins) * split.n1 - bins
+    weights = np.pad(bin_weights(transform), (0, missing))
+    by_bin = torch.nn.functional.pad(halves.transpose(1, 2), (0, 0, 0, 0, 0, missing))
+    weighted = by_bin * torch.from_numpy(weights).to(dtype)[:, None, None]
+    outer = torch.from_numpy(np.ascontiguousarray(split.outer(bins).T)).to(dtype)
+    partial = torch.matmul(outer, weighted.reshape(2 * split.rows(bins), split.n1 * batch * count))
+    inner = torch.from_numpy(split.inner(transform.window)).to(dtype).transpose(1, 2)
+    by_phase = torch.matmul(inner, partial.reshape(split.n2, 2 * split.n1, batch * count))
+    summed = frames.overlap_add(by_phase.transpose(0, 1).reshape(n_fft, batch, count), transform.hop)
+
+    signal = divide(summed, transform, count, kept_samples(transform, count, center, length))
+    if isinstance(signal, Refusal) or spectrum.ndim == 3:
+        return signal
+    return signal[0]

@@ -1,0 +1,91 @@
+"""STFT as two matrix products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from onnx_demucs_compiler.complex_pair import ComplexPair
+from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_rules.spectral import frames
+from onnx_demucs_rules.spectral.dft import factorise, why_not_factorised
+from onnx_demucs_rules.spectral.examples import Spectrogram
+from onnx_demucs_rules.spectral.stft_call import resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from onnx_demucs_compiler.stages.decompose import Site
+
+aten = torch.ops.aten
+
+
+@decompose(
+    aten.stft.default,
+    name="stft-as-matmul",
+    why="ONNX has no complex dtype, ONNX Runtime's STFT operator is slow and absent from most other "
+    "runtimes, and a dense DFT basis for n_fft 4096 weighs 67 MB. Two matrix products of radix 64 need "
+    "2 MB and a sixteenth of the arithmetic.",
+    numerics=Numerics(min_snr_db=125),
+    tags={"spectral"},
+    cases=[
+        Case("stereo-4096", lambda: Spectrogram(n_fft=4096, hop=1024), ((2, 16384),),
+             ops={"MatMul": 2, "STFT": 0, "DFT": 0}, needed=True),
+        Case("hop-not-a-divisor", lambda: Spectrogram(n_fft=400, hop=160), ((1, 5000),), needed=True),
+        Case("window-shorter-than-n-fft", lambda: Spectrogram(n_fft=512, hop=100, win=300), ((1, 4000),),
+             needed=True),
+        Case("no-window", lambda: Spectrogram(n_fft=256, hop=64, window=None), ((3, 2000),), needed=True),
+        Case("not-centred-not-normalised", lambda: Spectrogram(n_fft=512, hop=128, center=False,
+             normalized=False), ((2, 3000),), needed=True),
+        Case("two-sided", lambda: Spectrogram(n_fft=240, hop=60, onesided=False), ((1, 1000),), needed=True),
+        Case("one-dimensional", lambda: Spectrogram(n_fft=256, hop=64), ((2000,),), needed=True),
+        Case("hop-larger-than-n-fft", lambda: Spectrogram(n_fft=128, hop=200), ((1, 2001),), needed=True),
+        Case("prime-n-fft", lambda: Spectrogram(n_fft=509, hop=100), ((1, 3000),), fires=0,
+             because="n_fft 509 is prime", beside=("stft-as-conv",)),
+        Case("windowed-by-the-input", lambda: Spectrogram(n_fft=256, hop=64, window="input"), ((1, 2000),),
+             fires=0, because="window depends on the model's input", needed=True),
+    ],
+)  # fmt: skip
+def stft_as_matmul(
+    site: Site,
+    signal: Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+    align_to_window: bool | None = None,
+) -> ComplexPair | Tensor | Refusal:
+    """STFT of ``[B, samples]`` → products with a ``[n2, 2·n1, n1]`` and a ``[2·rows, 2·n2]`` table.
+
+    ``Y[j, (c, p), t] = Σ_i inner[j, (c, p), i] · x[n2·i + j, t]``, then
+    ``X[(c, q), p, t] = Σ_(j, c') outer[(c, q), (j, c')] · Y[j, c', p, t]`` is bin ``p + n1·q``
+    (:class:`~onnx_demucs_rules.spectral.dft.Factorisation`).
+    """
+    if isinstance(signal, ComplexPair):
+        return Refusal("the signal is complex")
+    if align_to_window:
+        return Refusal("align_to_window is set")
+    transform = resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
+    if isinstance(transform, Refusal):
+        return transform
+    split = factorise(n_fft, transform.bins)
+    if split is None:
+        return Refusal(why_not_factorised(n_fft))
+
+    batched = signal if signal.ndim == 2 else signal[None]
+    cut = frames.cut(batched, n_fft, transform.hop)
+    batch, count = cut.shape[1:]
+    inner = torch.from_numpy(split.inner(transform.window)).to(signal.dtype)
+    outer = split.outer(transform.bins) * (n_fft**-0.5 if normalized else 1.0)
+    by_phase = cut.reshape(split.n1, split.n2, batch * count).transpose(0, 1)
+    partial = torch.matmul(inner, by_phase).reshape(2 * split.n2, split.n1 * batch * count)
+    spectrum = torch.matmul(torch.from_numpy(outer).to(signal.dtype), partial)
+    halves = spectrum.reshape(2, split.rows(transform.bins) * split.n1, batch, count)[:, : transform.bins]
+    real, imag = (halves[half].permute(1, 0, 2) for half in range(2))
+    if signal.ndim == 1:
+        real, imag = real[0], imag[0]
+    return ComplexPair(real, imag) if return_complex else torch.stack([real, imag], dim=-1)

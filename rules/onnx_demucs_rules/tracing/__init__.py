@@ -1,0 +1,1 @@
+"""Python that a tracer cannot follow."""

@@ -1,0 +1,52 @@
+"""demucs' pad1d without the assertion on its data."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.nn import functional as F
+
+from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
+from onnx_demucs_compiler.stages.substitute import Patch
+from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@substitute(
+    name="pad-without-assert",
+    why="demucs.hdemucs.pad1d asserts on the values it padded, a branch on data that stops torch.export.",
+    numerics=EXACT,
+    tags={"tracing"},
+    cases=[
+        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), beside=DEMUCS_NEEDS, needed=True),
+        Case("shorter-than-its-padding", lambda: small_htdemucs(256, nfft=256), ((1, 2, 256),),
+             beside=DEMUCS_NEEDS, needed=True),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
+             because="does not use demucs' pad1d"),
+    ],
+)  # fmt: skip
+def pad_without_assert(module: nn.Module) -> list[Patch] | Refusal:
+    """``pad1d`` → the same padding without ``assert (…).all()``, where the model's Python imported it."""
+    original = getattr(sys.modules.get("demucs.hdemucs"), "pad1d", None)
+    homes = {type(child).__module__ for child in module.modules()}
+    users = [name for name in sorted(homes) if original and getattr(sys.modules[name], "pad1d", 0) is original]
+    if not users or original is pad1d:
+        return Refusal("the model does not use demucs' pad1d")
+    return [Patch(sys.modules[name], "pad1d", pad1d) for name in users]
+
+
+def pad1d(x: Tensor, paddings: tuple[int, int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Pad the last dimension as ``demucs.hdemucs.pad1d`` does: what is too short to reflect grows first."""
+    left, right = paddings
+    if mode == "reflect":
+        missing = max(max(left, right) - x.shape[-1] + 1, 0)
+        grown_right = min(right, missing)
+        grown_left = missing - grown_right
+        if missing:
+            x = F.pad(x, (grown_left, grown_right))
+        left, right = left - grown_left, right - grown_right
+    return F.pad(x, (left, right), mode, value)

@@ -1,0 +1,270 @@
+"""``onnx-demucs separate`` as a user meets it: exit codes, one clear line, and what is left on the disk."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from command_line import Result, run
+from tiny_model import TinyModel
+
+from onnx_demucs_compiler.runtime.encoding import RawStem
+from onnx_demucs_compiler.runtime.separator import Separator
+
+STEMS = ["bass.wav", "drums.wav", "vocals.wav"]
+
+
+def fails_cleanly(result: Result, exit_code: int, *parts: str) -> None:
+    assert result.exit_code == exit_code, result.stderr
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in parts:
+        assert part in line
+
+
+def with_sample(value: float) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        samples = np.zeros((8000, 2), np.float32)
+        samples[6000, 1] = value
+        soundfile.write(path, samples, 8000, "FLOAT")
+
+    return write
+
+
+def truncated_flac(path: Path) -> None:
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (200_000, 2)), 8000, format="FLAC")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BAD_SONGS = [
+    ("missing.wav", lambda path: None, "no such file"),
+    ("folder.wav", Path.mkdir, "not a file"),
+    ("empty.wav", Path.touch, "empty (0 bytes)"),
+    ("text.mp3", lambda path: path.write_text("la la la " * 500), "cannot be read as audio"),
+    ("bare.raw", lambda path: path.write_bytes(bytes(1000)), "cannot be read as audio"),
+    ("nothing.wav", lambda path: soundfile.write(path, np.zeros((0, 2)), 8000), "holds no audio (0 seconds)"),
+    ("short.wav", lambda path: soundfile.write(path, np.zeros((1, 2)), 44100), "holds no audio (0 seconds)"),
+    ("nan.wav", with_sample(np.nan), "the sample at 0.750 s is not a finite number"),
+    ("inf.wav", with_sample(-np.inf), "the sample at 0.750 s is not a finite number"),
+    ("damaged.flac", truncated_flac, "damaged after"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "message"), BAD_SONGS, ids=[name for name, *_ in BAD_SONGS])
+def test_bad_songs(
+    name: str, make: Callable[[Path], object], message: str, artifact: Path, tmp_path: Path, out: Path
+) -> None:
+    make(tmp_path / name)
+    fails_cleanly(run("separate", artifact, tmp_path / name, "-o", out), 1, name, message)
+    assert not out.exists()
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(b"not a model" * 100)
+
+
+def foreign(path: Path) -> None:
+    import onnx
+
+    TinyModel().save(path)
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+
+
+BAD_MODELS = [
+    ("missing.onnx", lambda path: None, "no such file"),
+    ("folder.onnx", Path.mkdir, "not a file"),
+    ("garbled.onnx", garbled, "onnxruntime cannot load it"),
+    ("foreign.onnx", foreign, "not made by onnx-demucs-compile"),
+    ("core.onnx", lambda path: TinyModel().save(path, interface="core"), "the core interface"),
+    (
+        "liar.onnx",
+        lambda path: TinyModel().save(path, segment=999),
+        "the model's input should be mix [1, 2, 999]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "message"), BAD_MODELS, ids=[name for name, *_ in BAD_MODELS])
+def test_bad_models(
+    name: str, make: Callable[[Path], object], message: str, song: Path, tmp_path: Path, out: Path
+) -> None:
+    make(tmp_path / name)
+    fails_cleanly(run("separate", tmp_path / name, song, "-o", out), 1, message)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--two-stems", "flute"], "no stem flute; it has drums, bass, vocals"),
+        (["--overlap", "1"], "the overlap"),
+        (["--overlap", "-0.5"], "the overlap"),
+        (["--format", "flac", "--float32"], "flac"),
+    ],
+)
+def test_wrong_usage(options: list[str], message: str, artifact: Path, song: Path, out: Path) -> None:
+    fails_cleanly(run("separate", artifact, song, "-o", out, *options), 2, message)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--format", "ogg"], ["--threads", "0"], ["--clip-mode", "tanh"], ["--nope"]]
+)
+def test_typer_reports_the_rest(options: list[str], artifact: Path, song: Path, out: Path) -> None:
+    result = run("separate", artifact, song, "-o", out, *options)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_output_folder_without_parent(artifact: Path, song: Path, tmp_path: Path) -> None:
+    result = run("separate", artifact, song, "-o", tmp_path / "a" / "b")
+    fails_cleanly(result, 1, "cannot write to the output folder", "No such file or directory")
+    assert not (tmp_path / "a").exists()
+
+
+def test_output_folder_is_a_file(artifact: Path, song: Path, out: Path) -> None:
+    out.write_text("mine")
+    result = run("separate", artifact, song, "-o", out)
+    fails_cleanly(result, 1, "cannot write to the output folder", "Not a directory")
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_read_only_output_folder(artifact: Path, song: Path, out: Path) -> None:
+    out.mkdir(mode=0o500)
+    result = run("separate", artifact, song, "-o", out)
+    fails_cleanly(result, 1, "cannot write to the output folder", "Permission denied")
+
+
+def test_a_folder_in_the_way(artifact: Path, song: Path, out: Path) -> None:
+    in_the_way = out / "untrained_tiny_seed=0" / "song" / "bass.wav"
+    in_the_way.mkdir(parents=True)
+    fails_cleanly(run("separate", artifact, song, "-o", out), 1, "bass.wav: is a folder")
+    assert list(out.rglob("*.*")) == [in_the_way]
+
+
+def test_a_song_is_not_overwritten_by_its_stem(artifact: Path, song: Path, out: Path) -> None:
+    home = out / "untrained_tiny_seed=0" / "bass"
+    home.mkdir(parents=True)
+    precious = song.rename(home / "bass.wav")
+    before = precious.read_bytes()
+    fails_cleanly(run("separate", artifact, precious, "-o", out), 1, "is the song itself")
+    assert precious.read_bytes() == before
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "drums.f32")
+
+
+@pytest.mark.parametrize("method", ["append", "encode"])
+def test_full_disk(
+    method: str, artifact: Path, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RawStem, method, full_disk)
+    fails_cleanly(run("separate", artifact, song, "-o", out), 1, "the disk is full")
+    assert not out.exists()
+
+
+def test_failed_encoding_keeps_the_old_stems(
+    artifact: Path, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("separate", artifact, song, "-o", out)
+    before = {path: path.read_bytes() for path in out.rglob("*.wav")}
+    assert sorted(path.name for path in before) == STEMS
+    encode = RawStem.encode
+
+    def fail_on_the_last(self: RawStem, path: Path, *rest: object) -> None:
+        encode(self, path, *rest)
+        if path.stem == "vocals":
+            full_disk()
+
+    monkeypatch.setattr(RawStem, "encode", fail_on_the_last)
+    fails_cleanly(run("separate", artifact, song, "-o", out, "--float32"), 1, "the disk is full")
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+
+
+def test_a_model_that_makes_nan(
+    song: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Separator, "_run", lambda self, mix: np.full((3, *mix.shape), np.nan, np.float32))
+    result = run("separate", TinyModel().save(tmp_path / "tiny.onnx"), song, "-o", out)
+    fails_cleanly(result, 1, "drums has samples that are not finite numbers")
+    assert not out.exists()
+
+
+def test_bugs_keep_their_traceback(
+    artifact: Path, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Separator, "_run", lambda self, mix: 1 / 0)
+    assert isinstance(run("separate", artifact, song, "-o", out).exception, ZeroDivisionError)
+    assert not out.exists()
+
+
+def test_prints_what_it_wrote(artifact: Path, song: Path, out: Path) -> None:
+    result = run("separate", artifact, song, "-o", out)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    folder = out / "untrained_tiny_seed=0" / "song"
+    assert result.stdout.split() == [str(folder / f"{name}.wav") for name in ("drums", "bass", "vocals")]
+    assert sorted(path.name for path in folder.iterdir()) == STEMS
+    assert {soundfile.info(path).subtype for path in folder.iterdir()} == {"PCM_16"}
+
+
+def test_quiet(artifact: Path, song: Path, out: Path) -> None:
+    result = run("separate", artifact, song, "-o", out, "--quiet", "--format", "flac")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert sorted(path.name for path in out.rglob("*.*")) == ["bass.flac", "drums.flac", "vocals.flac"]
+
+
+def test_json(artifact: Path, song: Path, out: Path) -> None:
+    result = run("separate", artifact, song, "-o", out, "--json", "--two-stems", "bass")
+    assert result.stderr == ""
+    printed = json.loads(result.stdout)
+    [entry] = printed["songs"]
+    assert printed["failed"] == []
+    assert entry["song"] == str(song)
+    assert list(entry["files"]) == ["bass", "no_bass"]
+    assert all(Path(file).is_file() for file in entry["files"].values())
+    assert entry["audio_seconds"] == 3210 / 8000
+    assert entry["processing_seconds"] > 0
+
+
+def test_every_song_is_checked_before_the_first(
+    artifact: Path, song: Path, tmp_path: Path, out: Path
+) -> None:
+    fails_cleanly(
+        run("separate", artifact, song, tmp_path / "nope.wav", "-o", out), 1, "nope.wav: no such file"
+    )
+    assert not out.exists()
+
+
+def test_a_song_that_fails_does_not_stop_the_others(
+    artifact: Path, song: Path, tmp_path: Path, out: Path
+) -> None:
+    with_sample(np.nan)(tmp_path / "broken.wav")
+    result = run("separate", artifact, tmp_path / "broken.wav", song, "-o", out, "--json")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    printed = json.loads(result.stdout)
+    assert [entry["song"] for entry in printed["songs"]] == [str(song)]
+    assert [entry["song"] for entry in printed["failed"]] == [str(tmp_path / "broken.wav")]
+    assert sorted(path.name for path in out.rglob("*.*")) == STEMS
+
+
+def test_songs_of_one_name(artifact: Path, song: Path, tmp_path: Path, out: Path) -> None:
+    result = run("separate", artifact, song, tmp_path / "elsewhere" / "song.mp3", "-o", out)
+    fails_cleanly(result, 2, "2 songs are called song")
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.startswith("onnx-demucs 0.")
+    assert "separate" in run("--help").stdout
+    assert "--two-stems" in run("separate", "--help").stdout

@@ -1,0 +1,162 @@
+"""What only a process of its own can show: imports, signals, memory, a disk that is really full."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_model import TinyModel
+
+MAIN = "from onnx_demucs_compiler.cli import main; main()"
+MIB = 2**20
+MINUTE = 60 * 44100
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and resource limits")
+
+
+def command(*arguments: object, code: str = MAIN) -> list[str]:
+    return [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
+
+
+def write_song(path: Path, frames: int, sample_rate: int) -> Path:
+    block = np.random.default_rng(0).uniform(-0.3, 0.3, (sample_rate, 2)).astype(np.float32)
+    with soundfile.SoundFile(path, "w", sample_rate, 2, "PCM_16") as file:
+        for _ in range(frames // sample_rate):
+            file.write(block)
+    return path
+
+
+def test_imports_neither_torch_nor_demucs_nor_onnx(artifact: Path, song: Path, out: Path) -> None:
+    code = """
+import sys
+from onnx_demucs_compiler.cli import main
+try:
+    main()
+finally:
+    print({"torch", "demucs", "onnx", "onnxscript"} & set(sys.modules))
+"""
+    arguments = command("separate", artifact, song, "-o", out, "--quiet", code=code)
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert finished.stdout == "set()\n"
+    assert len(list(out.rglob("*.wav"))) == 3
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "exit_code", "message"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_leaves_nothing_behind(
+    number: int, exit_code: int, message: str, artifact: Path, tmp_path: Path, out: Path
+) -> None:
+    song = write_song(tmp_path / "long.wav", 3600 * 8000, 8000)
+    arguments = command("separate", artifact, song, "-o", out)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not list(out.rglob("*.f32")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=30)
+    assert process.returncode == exit_code
+    assert printed == ""
+    assert errors == f"error: {message}; no partial file was left\n"
+    assert not out.exists()
+
+
+@posix
+@pytest.mark.parametrize("limit", [20_000, 119_999], ids=["separating", "encoding"])
+def test_writing_that_fails_leaves_nothing_behind(limit: int, tmp_path: Path, out: Path) -> None:
+    """A limit on the size of files stands for a full disk: a raw stem is 120 000 bytes, a float wav more."""
+    code = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit} + 1, {limit} + 1))
+{MAIN}
+"""
+    model = TinyModel().save(tmp_path / "tiny.onnx")
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((120_000 // 8, 2)), 8000)
+    arguments = command("separate", model, song, "-o", out, "--float32", code=code)
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr == "error: File too large\n"
+    assert not out.exists()
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["Encoding()", "Encoding(float32=True)", "Encoding('flac')"])
+def test_wherever_writing_fails_it_is_noticed(encoding: str, tmp_path: Path) -> None:
+    """Down to the last flush of a flac file, of which libsndfile says nothing."""
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
+folder, encoding = Path(sys.argv[1]), {encoding}
+stem = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 6000)).astype(np.float32)
+def encode(limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    raw = RawStem(folder / "stem.f32", 2)
+    raw.path.unlink(missing_ok=True)
+    raw.append(stem)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    raw.encode(folder / "stem", 44100, encoding)
+    return (folder / "stem").stat().st_size
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = encode(resource.RLIM_INFINITY)
+for limit in (*range(0, size, 499), size - 1):
+    try:
+        encode(limit)
+        print("unnoticed:", limit, "of", size)
+    except OSError:
+        pass
+encode(size)
+"""
+    finished = subprocess.run(command(tmp_path, code=code), capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+@posix
+def test_a_closed_pipe_is_quiet(artifact: Path, song: Path, out: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = command("separate", artifact, song, "-o", out, "--json")
+    finished = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert finished.returncode == 1
+    assert finished.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
+    tiny = TinyModel(segment=343980, sample_rate=44100, sources=("drums", "bass", "other", "vocals"))
+    model = tiny.save(tmp_path / "tiny.onnx")
+    code = """
+import sys
+from pathlib import Path
+from onnx_demucs_compiler.runtime import Separator
+import numpy as np
+def status(key):
+    [line] = [l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(key + ":")]
+    return int(line.split()[1]) * 1024
+separator = Separator(sys.argv[1], threads=1)
+separator._run(np.zeros((2, 343980), np.float32))
+Path("/proc/self/clear_refs").write_text("5")
+loaded = status("VmRSS")
+separator.separate_file(Path(sys.argv[2]), Path(sys.argv[3]))
+print(status("VmHWM") - loaded)
+"""
+    beyond_the_session = []
+    for minutes in (1, 4):
+        song = write_song(tmp_path / f"{minutes}.wav", minutes * MINUTE, 44100)
+        arguments = command(model, song, tmp_path / "out", code=code)
+        finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        beyond_the_session.append(int(finished.stdout))
+    short, long = beyond_the_session
+    assert long < 100 * MIB
+    assert long - short < 16 * MIB
