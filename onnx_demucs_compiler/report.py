@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from onnx_demucs_compiler.fidelity import Measurement
     from onnx_demucs_compiler.rule import Rule
@@ -63,9 +63,14 @@ class RuleCost:
 
 
 class Recorder:
-    """Collects what the stages report, in the order it happens."""
+    """Collects what the stages report, in the order it happens.
 
-    def __init__(self) -> None:
+    Args:
+        on_step: called with the name of each step of the pipeline as it starts.
+    """
+
+    def __init__(self, on_step: Callable[[str], None] | None = None) -> None:
+        self._on_step = on_step
         self.events: list[Event] = []
         self.costs: dict[str, RuleCost] = {}
         self.seconds: dict[str, float] = {}
@@ -95,7 +100,9 @@ class Recorder:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step of the pipeline."""
+        """Announce and time a step of the pipeline."""
+        if self._on_step:
+            self._on_step(name)
         start = perf_counter()
         try:
             yield

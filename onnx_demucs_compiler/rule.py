@@ -101,7 +101,7 @@ class Case:
     target: str = "portable"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rule:
     """A named rewrite. Made by the decorators of this module, not by hand.
 
@@ -155,6 +155,9 @@ class Rule:
         names = [case.name for case in self.cases]
         if len(set(names)) != len(names):
             yield "two cases share a name"
+
+    def __repr__(self) -> str:
+        return f"<{self.stage.label} rule {self.name}>"
 
     @property
     def summary(self) -> str:

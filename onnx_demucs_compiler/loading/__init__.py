@@ -1,7 +1,35 @@
 """Loading: from what a person names to a module ready to compile, with what the artefact says of it."""
 
-from .demucs_models import load_model
-from .lively import make_lively
-from .source_model import SourceModel, from_module
+from __future__ import annotations
 
-__all__ = ["SourceModel", "from_module", "load_model", "make_lively"]
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from onnx_demucs_compiler.loading.demucs_models import load_model, sole_member
+from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SourceModel", "as_source_model", "from_module", "load_model", "make_lively"]
+
+
+def as_source_model(
+    model: nn.Module | SourceModel | str,
+    *,
+    example_input: Tensor | tuple[Tensor, ...] | None = None,
+    repo: Path | None = None,
+) -> SourceModel:
+    """What :func:`onnx_demucs_compiler.compile` takes, as a :class:`SourceModel`.
+
+    Raises:
+        UsageError: If no model has the name.
+        CompilerError: If it cannot be loaded, or is a bag of several models.
+    """
+    if isinstance(model, SourceModel):
+        return model
+    if isinstance(model, str):
+        return load_model(model, repo)
+    return from_module(sole_member(model, type(model).__name__), example_input=example_input)

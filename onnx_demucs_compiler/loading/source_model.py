@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from onnx_demucs_compiler.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class SourceModel:
         audio_channels: Channels of the input.
         segment: Length that the module was trained on, in samples.
         provenance: Where the weights come from, in words.
+        example_inputs: What the module takes, where that is not one waveform of its segment.
     """
 
     module: nn.Module
@@ -32,6 +33,27 @@ class SourceModel:
     audio_channels: int | None
     segment: int | None
     provenance: str
+    example_inputs: tuple[Tensor, ...] = ()
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs to trace with: those given, or noise ``[1, audio_channels, segment]``, float32.
+
+        Raises:
+            UsageError: If none were given and the module does not say what it takes.
+        """
+        if self.example_inputs:
+            return self.example_inputs
+        if self.audio_channels is None or self.segment is None:
+            raise UsageError(
+                f"{self.name} does not say what it takes (it needs samplerate, segment and audio_channels); "
+                "give example_input"
+            )
+        generator = torch.Generator().manual_seed(0)
+        return (0.1 * torch.randn(1, self.audio_channels, self.segment, generator=generator),)
+
+    def with_module(self, module: nn.Module) -> "SourceModel":
+        """The same facts about another module."""
+        return replace(self, module=module)
 
     def weights_digest(self) -> str:
         """SHA-256 (hex) over name, dtype, shape and bytes of every parameter and buffer, sorted by name."""
@@ -45,11 +67,11 @@ class SourceModel:
 def from_module(
     module: nn.Module,
     name: str | None = None,
-    example_input: Tensor | None = None,
+    example_input: Tensor | tuple[Tensor, ...] | None = None,
     *,
     provenance: str = "a module in memory",
 ) -> SourceModel:
-    """Describe any module that takes ``[batch, channels, samples]``; it is put in eval mode.
+    """Describe any module.
 
     What the module says of itself in the attributes ``sources``, ``samplerate`` (Hz), ``audio_channels``
     and ``segment`` (seconds) is used where it exists.
@@ -57,26 +79,25 @@ def from_module(
     Args:
         module: Any torch module, not only Demucs.
         name: Defaults to the name of the module's class.
-        example_input: ``[batch, channels, samples]``; its shape replaces what the module says of its
-            channels and segment.
+        example_input: What the module takes, needed where the attributes do not say. The shape of a single
+            ``[batch, channels, samples]`` replaces what they say of channels and segment.
         provenance: Where the weights come from, in words.
-
-    Raises:
-        UsageError: If ``example_input`` does not have three dimensions.
     """
     sample_rate = getattr(module, "samplerate", None)
     audio_channels = getattr(module, "audio_channels", None)
     segment = _segment_samples(module, sample_rate)
-    if example_input is not None:
-        audio_channels, segment = _channels_and_samples(example_input)
+    examples = (example_input,) if isinstance(example_input, Tensor) else example_input or ()
+    if len(examples) == 1 and examples[0].ndim == 3:
+        _, audio_channels, segment = examples[0].shape
     return SourceModel(
-        module=module.eval(),
+        module=module,
         name=name or type(module).__name__,
         sources=tuple(getattr(module, "sources", ())),
         sample_rate=sample_rate,
         audio_channels=audio_channels,
         segment=segment,
         provenance=provenance,
+        example_inputs=examples,
     )
 
 
@@ -85,14 +106,6 @@ def _segment_samples(module: nn.Module, sample_rate: int | None) -> int | None:
     if seconds is None or sample_rate is None:
         return None
     return int(seconds * sample_rate)
-
-
-def _channels_and_samples(example_input: Tensor) -> tuple[int, int]:
-    if example_input.ndim != 3:
-        shape = list(example_input.shape)
-        raise UsageError(f"example_input has the shape {shape}; give [batch, channels, samples]")
-    _, channels, samples = example_input.shape
-    return channels, samples
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

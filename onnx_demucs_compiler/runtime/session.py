@@ -16,11 +16,26 @@ CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 LOG_ERRORS_ONLY = 3
 
 
-def create_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Open a model on the CPU: one operator at a time, each on every physical core.
+def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
+    """Run one operator at a time, each on every physical core.
 
     Memory patterns are off because they hold every intermediate tensor's peak for the whole life of the
     session; hyperthreads are left out because two of them share the arithmetic units of one core.
+
+    Args:
+        threads: how many an operator may use; the machine's physical cores when None.
+    """
+    options = onnxruntime.SessionOptions()
+    options.enable_mem_pattern = False
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or physical_cores()
+    options.log_severity_level = LOG_ERRORS_ONLY
+    return options
+
+
+def create_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open a model on the CPU with :func:`session_options`.
 
     Args:
         path: an ``.onnx`` or ``.ort`` file.
@@ -31,12 +46,7 @@ def create_session(path: Path, threads: int | None = None) -> onnxruntime.Infere
     """
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    options = onnxruntime.SessionOptions()
-    options.enable_mem_pattern = False
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or physical_cores()
-    options.log_severity_level = LOG_ERRORS_ONLY
+    options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base

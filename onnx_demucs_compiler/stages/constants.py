@@ -41,18 +41,41 @@ def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, 
     Returns:
         For each stored node, the attribute that holds it, or a pair of them for a complex value.
     """
-    from_weights = _reached_from(module, lambda node: node.op == "get_attr")
+    stored = _worth_storing(module, static)
     names: dict[Node, ConstantName] = {}
-    for node, value in static.items():
-        if not isinstance(value, torch.Tensor):
-            continue
-        if value.is_complex():
-            names[node] = ComplexPair(  # type: ignore[arg-type]
-                _store(module, f"{node.name}_real", value.real), _store(module, f"{node.name}_imag", value.imag)
-            )
-        elif node not in from_weights and _growth(node, static) <= GROWTH_LIMIT:
-            names[node] = _store(module, node.name, value)
+    for node in static:
+        if node in stored and any(user not in stored for user in node.users):
+            names[node] = _store_value(module, node.name, static[node])
     return names
+
+
+def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
+    from_weights = _reached_from(module, lambda node: node.op == "get_attr")
+    compact = _compact_bytes(static)
+    tensors = {node: value for node, value in static.items() if isinstance(value, torch.Tensor)}
+    return {
+        node
+        for node, value in tensors.items()
+        if value.is_complex()
+        or (node not in from_weights and _bytes(value) - compact[node] <= GROWTH_LIMIT)
+    }
+
+
+def _compact_bytes(static: dict[Node, Any]) -> dict[Node, int]:
+    """For each node the fewest bytes from which its value can be computed."""
+    compact: dict[Node, int] = {}
+    for node, value in static.items():
+        made_of = sum(compact[source] for source in node.all_input_nodes)
+        compact[node] = min(_bytes(value), made_of) if node.all_input_nodes else _bytes(value)
+    return compact
+
+
+def _store_value(module: GraphModule, name: str, value: torch.Tensor) -> ConstantName:
+    if value.is_complex():
+        return ComplexPair(  # type: ignore[arg-type]
+            _store(module, f"{name}_real", value.real), _store(module, f"{name}_imag", value.imag)
+        )
+    return _store(module, name, value)
 
 
 class _StaticInterpreter(Interpreter):
@@ -72,11 +95,6 @@ def _reached_from(module: GraphModule, is_source: Any) -> set[Node]:
         if is_source(node) or any(source in reached for source in node.all_input_nodes):
             reached.add(node)
     return reached
-
-
-def _growth(node: Node, static: dict[Node, Any]) -> int:
-    made_of = sum(_bytes(static[source]) for source in node.all_input_nodes)
-    return _bytes(static[node]) - made_of if node.all_input_nodes else 0
 
 
 def _bytes(value: Any) -> int:

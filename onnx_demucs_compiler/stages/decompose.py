@@ -8,7 +8,6 @@ which every value is real and every operator known to torch.onnx.
 from __future__ import annotations
 
 import operator
-import types
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from onnx_demucs_compiler.stages.constants import evaluate_static, store_constan
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
@@ -42,12 +42,12 @@ class Site:
 
     Attributes:
         node: the node of the exported program.
-        static: those of the node's tensor arguments that no model input reaches, by schema name, as
-            concrete values; a rule that needs numbers (a window, say) takes them from here.
+        static: those of the node's tensor arguments that no model input reaches, by schema name; a
+            rule that needs numbers (a window, say) takes them from here.
     """
 
     node: Node
-    static: Mapping[str, torch.Tensor]
+    static: Mapping[str, NDArray[Any]]
 
     @property
     def op(self) -> Any:
@@ -77,17 +77,23 @@ def lower(program: ExportedProgram, rules: tuple[Rule, ...], recorder: Recorder)
     """
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
-    lowering = _Lowering(module, rules, recorder)
-
-    def forward(_: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        with torch.fx.traceback.preserve_node_meta():
-            return lowering.run(*pytree.arg_tree_leaves(*args, **kwargs))
-
-    module.forward = types.MethodType(forward, module)
     args, kwargs = program.example_inputs
-    lowered = torch.export.export(module, args, kwargs, strict=False)
+    lowered = torch.export.export(_Lowered(module, rules, recorder), args, kwargs, strict=False)
     _count_nodes(lowered, rules, recorder)
     return lowered
+
+
+class _Lowered(torch.nn.Module):
+    """A graph with rules applied as it runs; weights keep the names they had."""
+
+    def __init__(self, module: GraphModule, rules: tuple[Rule, ...], recorder: Recorder) -> None:
+        super().__init__()
+        self.lowering = _Lowering(module, rules, recorder)
+        self._modules, self._parameters, self._buffers = module._modules, module._parameters, module._buffers
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.fx.traceback.preserve_node_meta():
+            return self.lowering.run(*pytree.arg_tree_leaves(*args, **kwargs))
 
 
 class _Lowering(Interpreter):
@@ -95,13 +101,16 @@ class _Lowering(Interpreter):
 
     def __init__(self, module: GraphModule, rules: tuple[Rule, ...], recorder: Recorder) -> None:
         super().__init__(module, garbage_collect_values=False)
-        self.static = evaluate_static(module)
-        self.constants = store_constants(module, self.static)
+        self.extra_traceback = False
         self.recorder = recorder
         self.claims: dict[Any, list[Rule]] = defaultdict(list)
         for rule in rules:
             for op in rule.ops:
                 self.claims[op].append(rule)
+        static = evaluate_static(module)
+        self.constants = store_constants(module, static)
+        claimed = (node for node in module.graph.nodes if node.target in self.claims)
+        self.sites = {node: Site(node, _static_arguments(node, static)) for node in claimed}
 
     def run(self, *args: Any) -> Any:
         return super().run(*args, enable_io_processing=False)
@@ -131,7 +140,7 @@ class _Lowering(Interpreter):
 
     def _apply(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.recorder.timed(rule), torch.fx.traceback.annotate({RULE_KEY: rule.name}):
-            result = rule.implementation(self._site(), *args, **kwargs)
+            result = rule.implementation(self.sites[self.node], *args, **kwargs)
         if isinstance(result, Refusal):
             self.recorder.refused(rule, self.node.name, result.reason, source_line(self.node))
             return NotImplemented
@@ -139,19 +148,19 @@ class _Lowering(Interpreter):
             self.recorder.fired(rule, self.node.name, source_line(self.node))
         return result
 
-    def _site(self) -> Site:
-        schema = self.node.target._schema.arguments  # type: ignore[union-attr]
-        positional = zip((argument.name for argument in schema), self.node.args, strict=False)
-        named = dict(positional) | self.node.kwargs
-        known = {name: self.static[arg] for name, arg in named.items() if isinstance(arg, Node) and arg in self.static}
-        return Site(self.node, known)
-
     def output(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _holds_pair(args):
             raise CompilerError(
                 "the model returns a complex tensor, which ONNX cannot carry; return torch.view_as_real of it"
             )
         return self.module._out_spec.unflatten(super().output(target, args, kwargs))
+
+
+def _static_arguments(node: Node, static: Mapping[Node, Any]) -> dict[str, NDArray[Any]]:
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    values = {name: static.get(argument) for name, argument in given.items() if isinstance(argument, Node)}
+    return {name: value.detach().numpy() for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
 def _holds_pair(values: Any) -> bool:

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from ..source_model import SourceModel
-from .checkpoint import load_checkpoint
-from .folder import load_from_folder
-from .pretrained import HUB_PREFIX, load_pretrained
-from .untrained import UNTRAINED_PREFIX, load_untrained
+from onnx_demucs_compiler.loading.demucs_models.bags import sole_member
+from onnx_demucs_compiler.loading.source_model import SourceModel
+from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
+from onnx_demucs_compiler.loading.demucs_models.folder import load_from_folder
+from onnx_demucs_compiler.loading.demucs_models.pretrained import HUB_PREFIX, load_pretrained
+from onnx_demucs_compiler.loading.demucs_models.untrained import UNTRAINED_PREFIX, load_untrained
 
 
 def load_model(spec: str, repo: Path | None = None) -> SourceModel:
@@ -32,8 +33,11 @@ def load_model(spec: str, repo: Path | None = None) -> SourceModel:
     if spec.startswith(UNTRAINED_PREFIX):
         return load_untrained(spec)
     if _is_path(spec):
-        return load_checkpoint(Path(spec), spec)
+        return load_checkpoint(Path(spec), Path(spec).stem)
     return load_pretrained(spec)
+
+
+__all__ = ["load_model", "sole_member"]
 
 
 def _is_path(spec: str) -> bool:

@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from demucs.apply import BagOfModels
 from torch import nn
 
-from ...errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError
 
 
 def one_line(error: BaseException) -> str:

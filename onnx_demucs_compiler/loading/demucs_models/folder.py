@@ -6,11 +6,11 @@ from pathlib import Path
 from demucs.api import list_models
 from demucs.repo import ModelLoadingError
 
-from ...errors import CompilerError, UsageError
-from ..source_model import SourceModel, from_module
-from .bags import read_bag, refuse_several, sole_member
-from .checkpoint import load_checkpoint
-from .names import unknown_name
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
+from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
+from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 
 
 def load_from_folder(name: str, folder: Path) -> SourceModel:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from ...errors import UsageError
+from onnx_demucs_compiler.errors import UsageError
 
 
 def unknown_name(name: str, known: Iterable[str], *, where: str) -> UsageError:

@@ -12,12 +12,12 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from torch import nn
 
-from ...errors import CompilerError, UsageError
-from ..source_model import SourceModel, from_module
-from .bags import read_bag, refuse_several, sole_member
-from .failures import fatal_as_error, one_line
-from .names import unknown_name
-from .untrained import ARCHITECTURES, UNTRAINED_PREFIX
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
+from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
+from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
+from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES, UNTRAINED_PREFIX
 
 HUB_PREFIX = "hf://"
 

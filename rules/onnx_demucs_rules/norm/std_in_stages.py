@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,7 +22,9 @@ aten = torch.ops.aten
 
 @decompose(
     aten.std.correction,
+    aten.std.dim,
     aten.var.correction,
+    aten.var.dim,
     name="std-in-stages",
     why="Demucs divides its input by the standard deviation of 2.7 million elements, which ONNX Runtime "
     "would add up in float32 from end to end.",
@@ -38,19 +40,21 @@ aten = torch.ops.aten
     ],
 )  # fmt: skip
 def std_in_stages(
-    site: Site,
-    x: Tensor,
-    dim: Sequence[int] | None = None,
-    *,
-    correction: float | None = 1,
-    keepdim: bool = False,
+    site: Site, x: Tensor, dim: Sequence[int] | None = None, *unbiased: bool, **options: Any
 ) -> Tensor | Refusal:
     """``std(x, dim)`` → the root of the centred values' mean square, in stages, times ``n / (n - c)``."""
     dims = tuple(dim) if dim else tuple(range(x.ndim))
     count = staged.row_length(x, dims)
     if not staged.is_long(x, dims):
         return Refusal(f"rows of {count} elements are short")
-    lost = 1 if correction is None else correction
+    lost, keepdim = _correction(*unbiased, **options)
     variance = staged.variance(x - staged.mean(x, dims), dims) * (count / (count - lost))
-    result = variance if site.op is aten.var.correction else torch.sqrt(variance)
+    result = variance if site.op in (aten.var.correction, aten.var.dim) else torch.sqrt(variance)
     return result if keepdim else result.squeeze(dims)
+
+
+def _correction(
+    unbiased: bool = True, keepdim: bool = False, correction: float | None = None
+) -> tuple[float, bool]:
+    """Bessel's correction and ``keepdim``, as the overloads with ``unbiased`` and ``correction`` say them."""
+    return (float(unbiased) if correction is None else correction), keepdim

@@ -12,11 +12,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Table = NDArray[np.float64]
+
+
+def as_constant(table: Table, like: torch.Tensor) -> torch.Tensor:
+    """A table rounded to the dtype that the graph computes in."""
+    # Rounded in NumPy: a cast of a tensor would be traced, and the graph would hold both.
+    precision = np.float64 if like.dtype == torch.float64 else np.float32
+    return torch.from_numpy(np.ascontiguousarray(table, dtype=precision))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from onnx_demucs_compiler.rule import Refusal
-from onnx_demucs_rules.spectral import frames
+from onnx_demucs_rules.spectral.dft import as_constant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,8 +49,9 @@ def kept_samples(transform: Transform, count: int, center: bool, length: int | N
 
 def envelope(transform: Transform, count: int) -> NDArray[np.float64]:
     """``Σ_t window²[n - hop·t]`` over ``count`` frames: ``[n_fft + hop·(count - 1)]``."""
-    squared = torch.from_numpy(transform.window**2)[:, None, None].expand(-1, 1, count)
-    summed: NDArray[np.float64] = frames.overlap_add(squared, transform.hop)[0].numpy()
+    summed = np.zeros(transform.n_fft + transform.hop * (count - 1))
+    for frame in range(count):
+        summed[frame * transform.hop :][: transform.n_fft] += transform.window**2
     return summed
 
 
@@ -80,9 +81,7 @@ def divide(summed: Tensor, transform: Transform, count: int, kept: Kept) -> Tens
 def _compact(values: NDArray[np.float64], hop: int, edge: int, like: Tensor) -> Tensor:
     hops = len(values) // hop
     if hops <= 2 * edge + 1:
-        return torch.from_numpy(values).to(like.dtype)
+        return as_constant(values, like)
     first, last = edge * hop, (hops - edge) * hop
-    ends = [torch.from_numpy(part).to(like.dtype) for part in (values[:first], values[last:])]
-    middle = torch.from_numpy(values[first : first + hop]).to(like.dtype)
-    repeated = middle.expand(hops - 2 * edge, hop).reshape(-1)
-    return torch.cat([ends[0], repeated, ends[1]])
+    repeated = as_constant(values[first : first + hop], like).expand(hops - 2 * edge, hop).reshape(-1)
+    return torch.cat([as_constant(values[:first], like), repeated, as_constant(values[last:], like)])

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
-from onnx_demucs_rules.spectral.dft import dense
+from onnx_demucs_rules.spectral.dft import as_constant, dense
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
 from onnx_demucs_rules.spectral.examples import ComplexResynthesis, Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, resolve
@@ -65,9 +65,8 @@ def istft_as_conv(
     basis = dense(transform.window, transform.bins) * np.tile(weights, 2)[:, None]
     halves = torch.cat([spectrum.real, spectrum.imag], dim=-2)
     batched = halves if halves.ndim == 3 else halves[None]
-    summed = F.conv_transpose1d(
-        batched, torch.from_numpy(basis[:, None]).to(halves.dtype), stride=transform.hop
-    )[:, 0]
+    weight = as_constant(basis[:, None], halves)
+    summed = F.conv_transpose1d(batched, weight, stride=transform.hop)[:, 0]
     count = batched.shape[-1]
     signal = divide(summed, transform, count, kept_samples(transform, count, center, length))
     if isinstance(signal, Refusal) or spectrum.ndim == 3:

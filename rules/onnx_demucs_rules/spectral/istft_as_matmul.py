@@ -9,7 +9,7 @@ import torch
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
-from onnx_demucs_rules.spectral.dft import factorise, why_not_factorised
+from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
 from onnx_demucs_rules.spectral.examples import Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, resolve
@@ -82,17 +82,16 @@ def istft_as_matmul(
     if split is None:
         return Refusal(why_not_factorised(n_fft))
 
-    dtype = spectrum.real.dtype
     halves = torch.stack([spectrum.real, spectrum.imag])
     halves = halves if halves.ndim == 4 else halves[:, None]
     batch, bins, count = halves.shape[1:]
     missing = split.rows(bins) * split.n1 - bins
     weights = np.pad(bin_weights(transform), (0, missing))
     by_bin = torch.nn.functional.pad(halves.transpose(1, 2), (0, 0, 0, 0, 0, missing))
-    weighted = by_bin * torch.from_numpy(weights).to(dtype)[:, None, None]
-    outer = torch.from_numpy(np.ascontiguousarray(split.outer(bins).T)).to(dtype)
+    weighted = by_bin * as_constant(weights[:, None, None], halves)
+    outer = as_constant(split.outer(bins).T, halves)
     partial = torch.matmul(outer, weighted.reshape(2 * split.rows(bins), split.n1 * batch * count))
-    inner = torch.from_numpy(split.inner(transform.window)).to(dtype).transpose(1, 2)
+    inner = as_constant(split.inner(transform.window), halves).transpose(1, 2)
     by_phase = torch.matmul(inner, partial.reshape(split.n2, 2 * split.n1, batch * count))
     summed = frames.overlap_add(by_phase.transpose(0, 1).reshape(n_fft, batch, count), transform.hop)
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
-from onnx_demucs_rules.spectral.dft import dense
+from onnx_demucs_rules.spectral.dft import as_constant, dense
 from onnx_demucs_rules.spectral.examples import Spectrogram
 from onnx_demucs_rules.spectral.stft_call import resolve
 
@@ -62,7 +62,7 @@ def stft_as_conv(
         return transform
     basis = dense(transform.window, transform.bins) * (n_fft**-0.5 if normalized else 1.0)
     batched = signal if signal.ndim == 2 else signal[None]
-    weight = torch.from_numpy(basis[:, None]).to(signal.dtype)
+    weight = as_constant(basis[:, None], signal)
     spectrum = F.conv1d(batched[:, None], weight, stride=transform.hop)
     real, imag = spectrum[:, : transform.bins], spectrum[:, transform.bins :]
     if signal.ndim == 1:

@@ -9,7 +9,7 @@ import torch
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
-from onnx_demucs_rules.spectral.dft import factorise, why_not_factorised
+from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
 from onnx_demucs_rules.spectral.examples import Spectrogram
 from onnx_demucs_rules.spectral.stft_call import resolve
 
@@ -79,11 +79,11 @@ def stft_as_matmul(
     batched = signal if signal.ndim == 2 else signal[None]
     cut = frames.cut(batched, n_fft, transform.hop)
     batch, count = cut.shape[1:]
-    inner = torch.from_numpy(split.inner(transform.window)).to(signal.dtype)
+    inner = as_constant(split.inner(transform.window), signal)
     outer = split.outer(transform.bins) * (n_fft**-0.5 if normalized else 1.0)
     by_phase = cut.reshape(split.n1, split.n2, batch * count).transpose(0, 1)
     partial = torch.matmul(inner, by_phase).reshape(2 * split.n2, split.n1 * batch * count)
-    spectrum = torch.matmul(torch.from_numpy(outer).to(signal.dtype), partial)
+    spectrum = torch.matmul(as_constant(outer, signal), partial)
     halves = spectrum.reshape(2, split.rows(transform.bins) * split.n1, batch, count)[:, : transform.bins]
     real, imag = (halves[half].permute(1, 0, 2) for half in range(2))
     if signal.ndim == 1:

@@ -54,10 +54,10 @@ def resolve(
         values = np.ones(win_length or n_fft)
     elif "window" not in site.static:
         return Refusal("the window depends on the model's input")
-    elif site.static["window"].is_complex():
+    elif np.iscomplexobj(site.static["window"]):
         return Refusal("the window is complex")
     else:
-        values = site.static["window"].detach().double().numpy()
+        values = site.static["window"].astype(np.float64)
     left = (n_fft - len(values)) // 2
     padded = np.pad(values, (left, n_fft - len(values) - left))
     hop = hop_length if hop_length is not None else n_fft // 4

@@ -1,0 +1,114 @@
+"""What a compile yields, and how it gets to disk: whole or not at all, and the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from onnx_demucs_compiler.metadata import ArtifactMetadata
+    from onnx_demucs_compiler.report import Report
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A compiled model.
+
+    Attributes:
+        model: the ONNX model.
+        metadata: what it says of itself.
+        report: how it came about.
+    """
+
+    model: onnx.ModelProto
+    metadata: ArtifactMetadata
+    report: Report
+
+    def save(
+        self, path: str | os.PathLike[str], *, ort_format: bool = False, ops_config: bool = False
+    ) -> Path:
+        """Write the model to a file; an existing one is replaced once the new one is complete.
+
+        Args:
+            path: the ``.onnx`` file.
+            ort_format: write the ORT-format model as well; not supported yet.
+            ops_config: write the reduced-operator config as well; not supported yet.
+
+        Returns:
+            The path written.
+
+        Raises:
+            UsageError: an option is not supported yet.
+            CompilerError: the file cannot be written.
+        """
+        for option, asked in (("ort_format", ort_format), ("ops_config", ops_config)):
+            if asked:
+                raise UsageError(f"{option} is not supported yet; save without it")
+        target = Path(path)
+        write_atomically(target, serialized(self.model))
+        return target
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """The model's bytes, in protobuf's deterministic order."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename.
+
+    Raises:
+        CompilerError: the folder is missing or read-only, or the disk is full.
+    """
+    check_writable(path)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """See to it early that a file can be written where it is wanted.
+
+    Raises:
+        CompilerError: the folder is missing, is not a folder or is read-only, or the path is a folder.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise CompilerError(f"{path}: the folder {folder} does not exist; create it first")
+    if path.is_dir():
+        raise CompilerError(f"{path} is a folder; give the name of a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CompilerError(f"{path}: the folder {folder} is not writable")
+
+
+def _cannot_write(path: Path, error: OSError) -> CompilerError:
+    return CompilerError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,216 @@
+"""compile(): the pipeline, read from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.artifact import CompiledModel, serialized
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.fidelity import (
+    DEFAULT_MIN_SNR_DB,
+    FidelityError,
+    measure,
+    run_eager,
+    test_signals,
+)
+from onnx_demucs_compiler.loading import SourceModel, as_source_model
+from onnx_demucs_compiler.metadata import ArtifactMetadata
+from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
+from onnx_demucs_compiler.report import Recorder, Report
+from onnx_demucs_compiler.rule import Stage
+from onnx_demucs_compiler.ruleset import RuleSet, default_rules
+from onnx_demucs_compiler.stages.decompose import lower
+from onnx_demucs_compiler.stages.finish import finished
+from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
+from onnx_demucs_compiler.stages.rewrite import rewritten, simplify
+from onnx_demucs_compiler.stages.substitute import substituted
+from onnx_demucs_compiler.stages.surgery import operated
+from onnx_demucs_compiler.stages.translate import to_onnx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import onnx_ir as ir
+    from torch.export import ExportedProgram
+
+    from onnx_demucs_compiler.fidelity import Measurement
+
+PACKAGES = ("demucs", "onnx", "onnx-ir", "onnxscript", "torch")
+
+
+def compile(  # noqa: A001 - the verb of the trade
+    model: torch.nn.Module | SourceModel | str,
+    rules: RuleSet | None = None,
+    *,
+    target: str = "portable",
+    interface: str = "waveform",
+    stems: tuple[str, ...] | None = None,
+    precision: str = "fp32",
+    opset: int | None = None,
+    batch: int | str = 1,
+    length: int | str = "segment",
+    track: bool = False,
+    verify: bool = True,
+    example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
+    repo: Path | None = None,
+    min_snr_db: float | None = None,
+    extra_signals: Mapping[str, torch.Tensor] | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> CompiledModel:
+    """Compile a model to one ONNX graph, and prove it equal to the model before handing it out.
+
+    Args:
+        model: an ``nn.Module`` taking ``[batch, channels, samples]`` float32 (any module with
+            ``example_input``), or what the command line takes: a pretrained name, a ``.th`` file,
+            ``untrained:NAME``. The module is not changed.
+        rules: the rewrites to apply; the bundled defaults when None.
+        target: ``"portable"``.
+        interface: ``"waveform"``: ``mix [B, C, N]`` to ``stems [B, S, C, N]``.
+        stems: outputs to keep; all when None.
+        precision: ``"fp32"``.
+        opset: of ``ai.onnx``; 18 when None.
+        batch: 1.
+        length: ``"segment"``, the model's own.
+        track: whole tracks in one call; not supported yet.
+        verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
+        example_input: what to trace with, where the model does not say what it takes.
+        repo: a folder of checkpoints in which a name is looked up.
+        min_snr_db: the gate in dB; 100 for fp32 when None.
+        extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
+            the shape of the model's input.
+        on_step: called with the name of each step as it starts.
+
+    Raises:
+        UsageError: an option's value is unknown or not supported yet, or the model's name is unknown.
+        CompilerError: the model cannot be loaded, traced, translated, or checked.
+        FidelityError: it can, and the result is not faithful.
+    """
+    options = Options(
+        target, interface, precision, DEFAULT_OPSET if opset is None else opset, batch, length, track, stems
+    )
+    rules = default_rules() if rules is None else rules
+    recorder = Recorder(on_step)
+    with recorder.step("load"):
+        source = _private_copy(as_source_model(model, example_input=example_input, repo=repo))
+        example = source.example()
+        run_once(source, example)
+    graph = build(source, example, rules, options, recorder)
+    with recorder.step("finish"):
+        metadata = _metadata(source, options, recorder)
+        proto = finished(graph, source.name, metadata.to_props())
+        data = serialized(proto)
+    gate = DEFAULT_MIN_SNR_DB[precision] if min_snr_db is None else min_snr_db
+    measurements: tuple[Measurement, ...] = ()
+    if verify:
+        with recorder.step("verify"):
+            signals = test_signals(example, source.sample_rate)
+            signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
+            measurements = measure(data, source, signals)
+            if not all(measurement.passes(gate) for measurement in measurements):
+                raise FidelityError(measurements, gate)
+    report = Report(
+        model=source.name,
+        provenance=source.provenance,
+        options=asdict(options),
+        events=tuple(recorder.events),
+        costs=tuple(recorder.costs.values()),
+        seconds=dict(recorder.seconds),
+        nodes=node_count(graph),
+        operators=operator_histogram(graph),
+        bytes=len(data),
+        constant_bytes=initializer_bytes(graph) - _weight_bytes(source),
+        opset=options.opset,
+        ir_version=proto.ir_version,
+        fidelity=measurements,
+        min_snr_db=gate if verify else None,
+    )
+    return CompiledModel(proto, metadata, report)
+
+
+def build(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+) -> ir.Model:
+    """The five stages: from a module to a final graph."""
+
+    def of(stage: Stage) -> Any:
+        return rules.stage(stage, options.target)
+
+    with recorder.step("trace"), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
+        program = _export(source, example)
+    with recorder.step("decompose"):
+        program = lower(program, of(Stage.DECOMPOSE), recorder)
+    with recorder.step("translate"):
+        model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder)
+    with recorder.step("rewrite"):
+        simplify(model)
+        rewritten(model, of(Stage.REWRITE), recorder)
+    with recorder.step("surgery"):
+        operated(model, of(Stage.SURGERY), options, recorder)
+    return model
+
+
+def run_once(source: SourceModel, example: tuple[torch.Tensor, ...]) -> None:
+    """Run the module on the example, so that a wrong input is told from a failing trace.
+
+    Raises:
+        CompilerError: the module's forward does not take it.
+    """
+    try:
+        run_eager(source.module, example)
+    except Exception as error:  # noqa: BLE001 - a user's forward may raise anything
+        shapes = ", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in example)
+        raise CompilerError(
+            f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
+            "give what it takes as example_input"
+        ) from error
+
+
+def _export(source: SourceModel, example: tuple[torch.Tensor, ...]) -> ExportedProgram:
+    try:
+        with torch.no_grad():
+            return torch.export.export(source.module, example, strict=False)
+    except Exception as error:  # noqa: BLE001 - torch.export raises what the traced code raises
+        raise CompilerError(f"torch.export cannot trace {source.name}: {_first_line(error)}") from error
+
+
+def _private_copy(source: SourceModel) -> SourceModel:
+    module = copy.deepcopy(source.module).float().cpu().eval()
+    return source.with_module(module.requires_grad_(False))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _metadata(source: SourceModel, options: Options, recorder: Recorder) -> ArtifactMetadata:
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return ArtifactMetadata(
+        sources=source.sources,
+        sample_rate=source.sample_rate or 0,
+        audio_channels=source.audio_channels or 0,
+        segment=source.segment or 0,
+        interface=options.interface,
+        precision=options.precision,
+        target=options.target,
+        model=source.name,
+        weights=source.weights_digest(),
+        rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
+        versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
+    )
+
+
+def _weight_bytes(source: SourceModel) -> int:
+    weights = [*source.module.parameters(), *source.module.buffers()]
+    return sum(weight.numel() * weight.element_size() for weight in weights)

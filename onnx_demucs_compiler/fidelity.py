@@ -1,0 +1,190 @@
+"""Parity with the model in float64, measured before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+import torch.utils._pytree as pytree
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime.session import session_options
+from onnx_demucs_compiler.synthesis import synthetic_song
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from onnx_demucs_compiler.loading import SourceModel
+
+    Arrays = list[NDArray[Any]]
+
+DEFAULT_MIN_SNR_DB = {"fp32": 100.0}
+
+# A signal whose peak lies below this (-120 dBFS) is silent, and SNR says nothing about it.
+SILENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How one output compares with the model in float64 on one signal.
+
+    Attributes:
+        signal: what went in: ``noise``, ``song``, ``silence`` or an audio file's name.
+        output: the stem, or the output's name.
+        snr_db: of the compiled graph, ``10·log10(Σ ref² / Σ (out - ref)²)``; infinite where equal.
+        torch_snr_db: of PyTorch in float32, against the same reference.
+        max_abs_error: largest difference of the compiled graph.
+        silent: the reference is silent, so that the gate is on the output's own peak.
+    """
+
+    signal: str
+    output: str
+    snr_db: float
+    torch_snr_db: float
+    max_abs_error: float
+    silent: bool
+
+    def passes(self, min_snr_db: float) -> bool:
+        """Whether the output is good enough: silent where the model is, else above the gate."""
+        return self.max_abs_error < SILENT if self.silent else self.snr_db >= min_snr_db
+
+
+class FidelityError(CompilerError):
+    """The compiled graph differs from the model by more than the gate allows.
+
+    Attributes:
+        measurements: all of them, those that passed too.
+    """
+
+    def __init__(self, measurements: Sequence[Measurement], min_snr_db: float) -> None:
+        self.measurements = tuple(measurements)
+        worst = min((m for m in measurements if not m.passes(min_snr_db)), key=lambda m: m.snr_db)
+        found = (
+            f"peaks at {worst.max_abs_error:.1e} where the model is silent"
+            if worst.silent
+            else f"reaches {worst.snr_db:.1f} dB SNR against float64 (PyTorch float32: "
+            f"{worst.torch_snr_db:.1f} dB), below the gate of {min_snr_db:g} dB"
+        )
+        super().__init__(f"parity failed: {worst.output} on {worst.signal} {found}; nothing was written")
+
+
+def snr_db(reference: NDArray[Any], output: NDArray[Any]) -> float:
+    """``10·log10(Σ ref² / Σ (out - ref)²)`` in dB, computed in float64.
+
+    Infinite where both are equal, minus infinite where only the reference is all zero, NaN where the
+    output is.
+    """
+    reference = reference.astype(np.float64)
+    noise = float(np.sum((output.astype(np.float64) - reference) ** 2))
+    signal = float(np.sum(reference**2))
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def measure(
+    model: onnx.ModelProto | bytes,
+    source: SourceModel,
+    signals: Mapping[str, tuple[torch.Tensor, ...]],
+) -> tuple[Measurement, ...]:
+    """Run the compiled graph, PyTorch float32 and PyTorch float64 on signals.
+
+    Args:
+        model: the ONNX model.
+        source: the model it was compiled from.
+        signals: inputs by name.
+
+    Raises:
+        CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
+    """
+    payload = model if isinstance(model, bytes) else model.SerializeToString()
+    session = ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_inputs()]
+    double = copy.deepcopy(source.module).double()
+    measurements: list[Measurement] = []
+    for signal, inputs in signals.items():
+        single = run_eager(source.module, inputs)
+        reference = _run_double(double, inputs)
+        feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+        outputs = session.run(None, feeds)
+        measurements += _compare(signal, source.sources, reference, single, outputs)
+    return tuple(measurements)
+
+
+def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
+    """The module's outputs as a flat list of arrays."""
+    with torch.inference_mode():
+        outputs = module(*(value.clone() for value in inputs))
+    return [leaf.numpy() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
+
+
+def _run_double(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
+    doubled = tuple(value.double() if value.is_floating_point() else value for value in inputs)
+    try:
+        return run_eager(module, doubled)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CompilerError(
+            f"the model cannot run in float64, which parity is measured against ({error}); "
+            "compile without verification if that is as it should be"
+        ) from error
+
+
+def _compare(
+    signal: str, stems: tuple[str, ...], reference: Arrays, single: Arrays, outputs: Arrays
+) -> list[Measurement]:
+    measurements = []
+    for index, (wanted, eager, got) in enumerate(zip(reference, single, outputs, strict=True)):
+        split = stems if wanted.ndim == 4 and wanted.shape[1] == len(stems) else ()
+        for name, part in _parts(split, f"output {index}"):
+            silent = bool(np.abs(wanted[part]).max(initial=0) < SILENT)
+            measurements.append(
+                Measurement(
+                    signal=signal,
+                    output=name,
+                    snr_db=snr_db(wanted[part], got[part]),
+                    torch_snr_db=snr_db(wanted[part], eager[part]),
+                    max_abs_error=float(np.abs(got[part] - wanted[part]).max(initial=0)),
+                    silent=silent,
+                )
+            )
+    return measurements
+
+
+def _parts(stems: tuple[str, ...], whole: str) -> list[tuple[str, Any]]:
+    if not stems:
+        return [(whole, ...)]
+    return [(stem, (slice(None), index)) for index, stem in enumerate(stems)]
+
+
+def test_signals(
+    example: tuple[torch.Tensor, ...], sample_rate: int | None
+) -> dict[str, tuple[torch.Tensor, ...]]:
+    """Noise, a synthetic song and silence in the shape of the example; what is not float stays as it is.
+
+    Args:
+        example: the inputs that the model was traced with.
+        sample_rate: in Hz; 44100 where the model names none.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def each(make: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(make(value) if value.is_floating_point() else value for value in example)
+
+    def song(value: torch.Tensor) -> torch.Tensor:
+        samples = value.shape[-1]
+        flat = synthetic_song(samples, sample_rate or 44100, channels=value.numel() // samples)
+        return torch.from_numpy(flat).reshape(value.shape)
+
+    return {
+        "noise": each(lambda value: 0.1 * torch.randn(value.shape, generator=generator)),
+        "song": each(song),
+        "silence": each(torch.zeros_like),
+    }

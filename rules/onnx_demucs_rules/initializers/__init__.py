@@ -1,1 +1,0 @@
-"""How constants are stored."""

@@ -1,0 +1,35 @@
+"""Small models for the cases of this folder's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Selected(nn.Module):
+    """Transposes a tensor and adds up what it selects of it."""
+
+    def __init__(
+        self,
+        perm: tuple[int, ...] = (0, 1, 3, 4, 2),
+        indices: tuple[int, ...] = (),
+        keep: bool = False,
+    ) -> None:
+        """``indices`` selects several at once; ``keep`` needs the transposed tensor whole as well."""
+        super().__init__()
+        self.perm = perm
+        self.keep = keep
+        self.register_buffer("indices", torch.tensor(indices) if indices else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A tensor of five dimensions, the third of size 2."""
+        transposed = torch.permute(x, self.perm)
+        if self.indices is not None:
+            return transposed.index_select(-1, self.indices)
+        total = transposed.select(-1, 0) + 2 * transposed.select(-1, 1)
+        return total.sum() + transposed if self.keep else total
