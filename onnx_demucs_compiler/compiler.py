@@ -17,7 +17,7 @@ from onnx_demucs_compiler.fidelity import (
     FidelityError,
     measure,
     run_eager,
-    test_signals,
+    probe_signals,
 )
 from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.metadata import ArtifactMetadata
@@ -28,6 +28,7 @@ from onnx_demucs_compiler.ruleset import RuleSet, default_rules
 from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
+from onnx_demucs_compiler.stages.quiet import quiet
 from onnx_demucs_compiler.stages.rewrite import rewritten, simplify
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
@@ -110,7 +111,7 @@ def compile(  # noqa: A001 - the verb of the trade
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
-            signals = test_signals(example, source.sample_rate)
+            signals = probe_signals(example, source.sample_rate)
             signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
             measurements = measure(data, source, signals)
             if not all(measurement.passes(gate) for measurement in measurements):
@@ -146,16 +147,16 @@ def build(
     def of(stage: Stage) -> Any:
         return rules.stage(stage, options.target)
 
-    with recorder.step("trace"), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
+    with quiet(), recorder.step("trace"), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
         program = _export(source, example)
-    with recorder.step("decompose"):
+    with quiet(), recorder.step("decompose"):
         program = lower(program, of(Stage.DECOMPOSE), recorder)
-    with recorder.step("translate"):
+    with quiet(), recorder.step("translate"):
         model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder)
-    with recorder.step("rewrite"):
+    with quiet(), recorder.step("rewrite"):
         simplify(model)
         rewritten(model, of(Stage.REWRITE), recorder)
-    with recorder.step("surgery"):
+    with quiet(), recorder.step("surgery"):
         operated(model, of(Stage.SURGERY), options, recorder)
     return model
 

@@ -164,7 +164,7 @@ def _parts(stems: tuple[str, ...], whole: str) -> list[tuple[str, Any]]:
     return [(stem, (slice(None), index)) for index, stem in enumerate(stems)]
 
 
-def test_signals(
+def probe_signals(
     example: tuple[torch.Tensor, ...], sample_rate: int | None
 ) -> dict[str, tuple[torch.Tensor, ...]]:
     """Noise, a synthetic song and silence in the shape of the example; what is not float stays as it is.

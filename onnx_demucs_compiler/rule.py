@@ -87,6 +87,7 @@ class Case:
         ops: how often each named ONNX operator stands in the graph after the rule (0 for "never").
         beside: names of rules from the same pack that the case needs as well.
         needed: without the rule this model cannot be exported at all, and the case proves it.
+        random: without the rule no two builds agree; the case proves that with it they do.
         target: the target that is compiled for.
     """
 
@@ -98,6 +99,7 @@ class Case:
     ops: Mapping[str, int] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
     needed: bool = False
+    random: bool = False
     target: str = "portable"
 
 

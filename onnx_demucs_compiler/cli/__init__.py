@@ -15,10 +15,13 @@ import typer
 from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.cli.compile import compile as compile_
+from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
+from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.errors import CompilerError
 
-COMMANDS = {"separate": separate}
+COMMANDS = {"compile": compile_, "separate": separate, "verify": verify, "rules": rules}
 """Every command by name, in the order of ``--help``."""
 
 INTERRUPTED = 128 + signal.SIGINT

@@ -63,6 +63,28 @@ def read_blocks(path: Path, sample_rate: int, channels: int) -> Iterator[Audio]:
             yield from _resample(blocks, file.samplerate, sample_rate, channels)
 
 
+def read_excerpt(path: Path, channels: int, samples: int, sample_rate: int) -> Audio:
+    """The middle of a song, where intros are over.
+
+    Args:
+        path: the song.
+        channels: to convert to; see :func:`convert_channels`.
+        samples: length of the excerpt; a shorter song is followed by zeros.
+        sample_rate: in Hz, to resample to.
+
+    Returns:
+        float32 ``[channels, samples]``.
+
+    Raises:
+        CompilerError: the file cannot be read as audio.
+    """
+    check_song(path, channels)
+    song = np.concatenate(list(read_blocks(path, sample_rate, channels)), axis=1)
+    start = max(0, (song.shape[1] - samples) // 2)
+    excerpt = song[:, start : start + samples]
+    return np.pad(excerpt, ((0, 0), (0, samples - excerpt.shape[1])))
+
+
 def convert_channels(block: Audio, channels: int) -> Audio:
     """Give audio ``[C, n]`` another number of channels, as demucs does.
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +11,7 @@ from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.stages.decompose import RULE_KEY, source_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import onnx_ir as ir
     from torch.export import ExportedProgram
@@ -83,18 +79,17 @@ def _made_by(node: Node | None, by_op: dict[Any, Rule]) -> str | None:
 
 
 def _export(program: ExportedProgram, table: dict[Any, Callable[..., Any]], opset: int) -> ir.Model:
-    with _quiet():
-        try:
-            exported = torch.onnx.export(
-                program,
-                dynamo=True,
-                opset_version=opset,
-                optimize=False,
-                verbose=False,
-                custom_translation_table=table or None,
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            raise CompilerError(f"torch.onnx cannot translate the model: {_cause(error)}") from error
+    try:
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=opset,
+            optimize=False,
+            verbose=False,
+            custom_translation_table=table or None,
+        )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise CompilerError(f"torch.onnx cannot translate the model: {_cause(error)}") from error
     assert exported is not None
     return exported.model
 
@@ -103,17 +98,3 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:400]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's log, warnings and progress marks out of the way."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

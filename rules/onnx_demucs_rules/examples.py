@@ -17,7 +17,7 @@ def small_htdemucs(samples: int = 4096, **options: Any) -> nn.Module:
 
     model = HTDemucs(
         **{
-            "sources": ["drums", "vocals"], "channels": 4, "growth": 2, "nfft": 512, "depth": 2,
+            "sources": ["drums", "vocals"], "channels": 8, "growth": 2, "nfft": 512, "depth": 2,
             "t_layers": 1, "t_heads": 2, "segment": Fraction(samples, 8000), "samplerate": 8000,
         } | options
     )  # fmt: skip

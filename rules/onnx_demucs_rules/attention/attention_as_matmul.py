@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
 
@@ -14,7 +15,6 @@ from onnx_demucs_rules.attention import examples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import onnx_ir as ir
     from torch.fx import Node
 
 aten = torch.ops.aten
@@ -69,6 +69,13 @@ def attention_as_matmul(
     if attn_mask is not None:
         scores = op.Add(scores, _additive(attn_mask))
     return op.MatMul(op.Softmax(scores, axis=-1), value)
+
+
+def _additive(mask: ir.Value) -> Any:
+    """A mask to add to scores; a boolean one says where to look."""
+    if mask.dtype != ir.DataType.BOOL:
+        return mask
+    return op.Where(mask, op.Constant(value_float=0.0), op.Constant(value_float=-math.inf))
 
 
 def _swapped(key: ir.Value) -> Sequence[int]:

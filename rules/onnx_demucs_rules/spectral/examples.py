@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# What makes a spectrum real at the border of these models.
+PAIRS = ("complex-as-real-pairs",)
+
 
 class Spectrogram(nn.Module):
     """A model that returns its input's STFT as real numbers."""

@@ -11,8 +11,8 @@ from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
-from onnx_demucs_rules.spectral.examples import Resynthesis
-from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, resolve
+from onnx_demucs_rules.spectral.examples import PAIRS, Resynthesis
+from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, one_side, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,25 +33,23 @@ aten = torch.ops.aten
     after=["stft-as-matmul"],
     cases=[
         Case("stereo-4096", lambda: Resynthesis(n_fft=4096, hop=1024), ((2, 2049, 20, 2),),
-             ops={"MatMul": 2}, beside=("complex-as-real-pairs",), needed=True),
+             ops={"MatMul": 2}, beside=PAIRS, needed=True),
         Case("length-given", lambda: Resynthesis(n_fft=512, hop=128, length=1500), ((2, 257, 14, 2),),
-             beside=("complex-as-real-pairs",), needed=True),
+             beside=PAIRS, needed=True),
         Case("length-beyond-the-end", lambda: Resynthesis(n_fft=512, hop=128, length=2500),
-             ((2, 257, 14, 2),), beside=("complex-as-real-pairs",), needed=True),
+             ((2, 257, 14, 2),), beside=PAIRS, needed=True),
         Case("envelope-not-constant", lambda: Resynthesis(n_fft=400, hop=160), ((1, 201, 30, 2),),
-             beside=("complex-as-real-pairs",), needed=True),
+             beside=PAIRS, needed=True),
         Case("window-shorter-than-n-fft", lambda: Resynthesis(n_fft=512, hop=100, win=400),
-             ((1, 257, 12, 2),), beside=("complex-as-real-pairs",), needed=True),
+             ((1, 257, 12, 2),), beside=PAIRS, needed=True),
         Case("not-centred", lambda: Resynthesis(n_fft=256, hop=64, window="hamming", center=False,
-             normalized=False), ((2, 129, 9, 2),), beside=("complex-as-real-pairs",), needed=True),
+             normalized=False), ((2, 129, 9, 2),), beside=PAIRS, needed=True),
         Case("two-sided", lambda: Resynthesis(n_fft=240, hop=60, onesided=False), ((1, 240, 11, 2),),
-             beside=("complex-as-real-pairs",), needed=True),
-        Case("odd-n-fft", lambda: Resynthesis(n_fft=225, hop=75), ((1, 113, 9, 2),),
-             beside=("complex-as-real-pairs",), needed=True),
+             beside=PAIRS, needed=True),
         Case("one-spectrum", lambda: Resynthesis(n_fft=256, hop=64), ((129, 9, 2),),
-             beside=("complex-as-real-pairs",), needed=True),
-        Case("prime-n-fft", lambda: Resynthesis(n_fft=509, hop=100), ((1, 255, 9, 2),), fires=0,
-             because="n_fft 509 is prime", beside=("complex-as-real-pairs", "istft-as-conv")),
+             beside=PAIRS, needed=True),
+        Case("twice-a-prime", lambda: Resynthesis(n_fft=998, hop=200), ((1, 500, 9, 2),), fires=0,
+             because="no factorisation of n_fft 998 halves", beside=(*PAIRS, "istft-as-conv")),
     ],
 )  # fmt: skip
 def istft_as_matmul(
@@ -78,6 +76,7 @@ def istft_as_matmul(
         return transform
     if refusal := inverse_refusal(spectrum, return_complex):
         return refusal
+    spectrum, transform = one_side(spectrum, transform)
     split = factorise(n_fft, transform.bins)
     if split is None:
         return Refusal(why_not_factorised(n_fft))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
-from onnx_demucs_rules.spectral.examples import Spectrogram
+from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
 from onnx_demucs_rules.spectral.stft_call import resolve
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ aten = torch.ops.aten
     after=["stft-as-matmul"],
     cases=[
         Case("stereo-512", lambda: Spectrogram(n_fft=512, hop=128), ((2, 4000),), ops={"Conv": 1, "STFT": 0},
-             needed=True),
+             beside=PAIRS, needed=True),
         Case("prime-n-fft", lambda: Spectrogram(n_fft=509, hop=100), ((1, 3000),), ops={"Conv": 1},
-             needed=True),
+             beside=PAIRS, needed=True),
         Case("two-sided-one-dimensional", lambda: Spectrogram(n_fft=100, hop=30, onesided=False,
-             center=False), ((1000,),), ops={"Conv": 1}, needed=True),
+             center=False), ((1000,),), ops={"Conv": 1}, beside=PAIRS, needed=True),
         Case("windowed-by-the-input", lambda: Spectrogram(n_fft=256, hop=64, window="input"), ((1, 2000),),
-             fires=0, because="window depends on the model's input", needed=True),
+             fires=0, because="window depends on the model's input", beside=PAIRS, needed=True),
     ],
 )  # fmt: skip
 def stft_as_conv(

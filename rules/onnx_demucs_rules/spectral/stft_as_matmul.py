@@ -10,7 +10,7 @@ from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
-from onnx_demucs_rules.spectral.examples import Spectrogram
+from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
 from onnx_demucs_rules.spectral.stft_call import resolve
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ aten = torch.ops.aten
     tags={"spectral"},
     cases=[
         Case("stereo-4096", lambda: Spectrogram(n_fft=4096, hop=1024), ((2, 16384),),
-             ops={"MatMul": 2, "STFT": 0, "DFT": 0}, needed=True),
-        Case("hop-not-a-divisor", lambda: Spectrogram(n_fft=400, hop=160), ((1, 5000),), needed=True),
+             ops={"MatMul": 2, "STFT": 0, "DFT": 0}, beside=PAIRS, needed=True),
+        Case("hop-not-a-divisor", lambda: Spectrogram(n_fft=400, hop=160), ((1, 5000),), beside=PAIRS, needed=True),
         Case("window-shorter-than-n-fft", lambda: Spectrogram(n_fft=512, hop=100, win=300), ((1, 4000),),
-             needed=True),
-        Case("no-window", lambda: Spectrogram(n_fft=256, hop=64, window=None), ((3, 2000),), needed=True),
+             beside=PAIRS, needed=True),
+        Case("no-window", lambda: Spectrogram(n_fft=256, hop=64, window=None), ((3, 2000),), beside=PAIRS, needed=True),
         Case("not-centred-not-normalised", lambda: Spectrogram(n_fft=512, hop=128, center=False,
-             normalized=False), ((2, 3000),), needed=True),
-        Case("two-sided", lambda: Spectrogram(n_fft=240, hop=60, onesided=False), ((1, 1000),), needed=True),
-        Case("one-dimensional", lambda: Spectrogram(n_fft=256, hop=64), ((2000,),), needed=True),
-        Case("hop-larger-than-n-fft", lambda: Spectrogram(n_fft=128, hop=200), ((1, 2001),), needed=True),
+             normalized=False), ((2, 3000),), beside=PAIRS, needed=True),
+        Case("two-sided", lambda: Spectrogram(n_fft=240, hop=60, onesided=False), ((1, 1000),), beside=PAIRS, needed=True),
+        Case("one-dimensional", lambda: Spectrogram(n_fft=256, hop=64), ((2000,),), beside=PAIRS, needed=True),
+        Case("hop-larger-than-n-fft", lambda: Spectrogram(n_fft=128, hop=200), ((1, 2001),), beside=PAIRS, needed=True),
         Case("prime-n-fft", lambda: Spectrogram(n_fft=509, hop=100), ((1, 3000),), fires=0,
-             because="n_fft 509 is prime", beside=("stft-as-conv",)),
+             because="n_fft 509 is prime", beside=(*PAIRS, "stft-as-conv")),
         Case("windowed-by-the-input", lambda: Spectrogram(n_fft=256, hop=64, window="input"), ((1, 2000),),
-             fires=0, because="window depends on the model's input", needed=True),
+             fires=0, because="window depends on the model's input", beside=PAIRS, needed=True),
     ],
 )  # fmt: skip
 def stft_as_matmul(

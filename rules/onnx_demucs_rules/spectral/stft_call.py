@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnx_demucs_compiler.complex_pair import ComplexPair
     from onnx_demucs_compiler.stages.decompose import Site
 
 
@@ -65,15 +65,14 @@ def resolve(
 
 
 def bin_weights(transform: Transform) -> NDArray[np.float64]:
-    """``[bins]``: how often each bin counts in the inverse transform, scaled by 1/N or ``N ** -0.5``.
+    """``[bins]``: how often each bin of one side counts in the inverse transform, scaled by 1/N or ``N ** -0.5``.
 
-    A bin of a one-sided spectrum stands for itself and its conjugate, except bin 0 and, for even
+    A bin stands for itself and its conjugate, except bin 0 and, for even
     ``n_fft``, the last one.
     """
     scale = transform.n_fft**-0.5 if transform.normalized else 1 / transform.n_fft
     weights = np.full(transform.bins, scale)
-    if transform.onesided:
-        weights[1 : (transform.n_fft + 1) // 2] *= 2
+    weights[1 : (transform.n_fft + 1) // 2] *= 2
     return weights
 
 
@@ -81,6 +80,13 @@ def inverse_refusal(spectrum: ComplexPair, return_complex: bool) -> Refusal | No
     """Why an inverse transform cannot be lowered, whatever its arithmetic."""
     if return_complex:
         return Refusal("a complex signal is asked for")
-    if not isinstance(spectrum.real.shape[-1], int):
+    if not isinstance(spectrum.shape[-1], int):
         return Refusal("the number of frames is dynamic")
     return None
+
+
+def one_side(spectrum: ComplexPair, transform: Transform) -> tuple[ComplexPair, Transform]:
+    """The bins that a real inverse transform looks at: of a two-sided spectrum ATen drops the others."""
+    bins = transform.n_fft // 2 + 1
+    halves = ComplexPair(spectrum.real[..., :bins, :], spectrum.imag[..., :bins, :])
+    return (spectrum, transform) if transform.onesided else (halves, replace(transform, onesided=True))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     numerics=EXACT,
     tags={"tracing"},
     cases=[
-        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), beside=DEMUCS_NEEDS, needed=True),
-        Case("shorter-than-its-padding", lambda: small_htdemucs(256, nfft=256), ((1, 2, 256),),
+        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), fires=2, beside=DEMUCS_NEEDS, needed=True),
+        Case("shorter-than-its-padding", lambda: small_htdemucs(256, nfft=256), ((1, 2, 256),), fires=2,
              beside=DEMUCS_NEEDS, needed=True),
         Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
              because="does not use demucs' pad1d"),

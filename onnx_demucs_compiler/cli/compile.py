@@ -1,0 +1,141 @@
+"""``onnx-demucs compile``: a model into an ONNX file, proven equal to it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnx_demucs_compiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.artifact import CompiledModel
+    from onnx_demucs_compiler.ruleset import RuleSet
+
+
+def compile(  # noqa: A001 - the command's name
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A pretrained name (htdemucs), a .th checkpoint, or untrained:NAME[?seed=N].",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.onnx", show_default="NAME.onnx here")
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="Runtime family: portable.")] = "portable",
+    interface: Annotated[str, typer.Option(help="Cut of the graph: waveform.")] = "waveform",
+    stems: Annotated[str | None, typer.Option(metavar="A,B", help="Not supported yet.")] = None,
+    precision: Annotated[str, typer.Option(help="Of weights and arithmetic: fp32.")] = "fp32",
+    opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
+    batch: Annotated[str, typer.Option(metavar="N", help="First dimension: 1.")] = "1",
+    length: Annotated[str, typer.Option(metavar="N", help="Samples in one run: segment.")] = "segment",
+    track: Annotated[bool, typer.Option("--track", help="Not supported yet.")] = False,
+    ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
+    ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Leave out a rule, tag or glob. Repeatable.")
+    ] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", metavar="RULE", help="Add a rule not on by default.")
+    ] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="PACK", help="Add an installed rule pack. Repeatable.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print every firing and refusal.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    verify_audio: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Verify on this audio as well.")
+    ] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the parity check.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx if it exists.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Compile MODEL to one ONNX graph, waveform in, stems out.
+
+    The graph is compared with the model in float64 before anything is written. Exit code 1 means that
+    the work failed, 2 that the command is wrong.
+    """
+    from onnx_demucs_compiler.artifact import check_writable, write_atomically
+    from onnx_demucs_compiler.cli.display import print_report, steps
+    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.compiler import compile as compile_model
+    from onnx_demucs_compiler.loading import load_model
+    from onnx_demucs_compiler.options import Options
+
+    Options(target, interface, precision, **_numbers(opset, batch, length), track=track, stems=_names(stems))
+    _check_planned(ort_format=ort_format, ops_config=ops_config)
+    rules = _rules(without or [], with_ or [], plugin or [])
+    path = output or Path(f"{_file_name(model)}.onnx")
+    for file in filter(None, (path, report)):
+        check_writable(file)
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; give --force to replace it")
+
+    with steps(visible=not (quiet or as_json)) as on_step:
+        on_step("load")
+        source = load_model(model, repo)
+        compiled = compile_model(
+            source,
+            rules,
+            target=target,
+            interface=interface,
+            precision=precision,
+            verify=not no_verify,
+            min_snr_db=min_snr,
+            extra_signals=excerpt_signal(verify_audio, source),
+            on_step=on_step,
+        )
+        on_step("write")
+        compiled.save(path)
+        if report:
+            write_atomically(report, compiled.report.to_json().encode())
+    if as_json:
+        typer.echo(_summary(compiled, path))
+    elif not quiet:
+        print_report(compiled.report, path, explain=explain)
+
+
+def _numbers(opset: int | None, batch: str, length: str) -> dict[str, int | str]:
+    chosen: dict[str, int | str] = {
+        "batch": int(batch) if batch.isdecimal() else batch,
+        "length": int(length) if length.isdecimal() else length,
+    }
+    return chosen if opset is None else chosen | {"opset": opset}
+
+
+def _names(stems: str | None) -> tuple[str, ...] | None:
+    return None if stems is None else tuple(name.strip() for name in stems.split(","))
+
+
+def _check_planned(**asked: bool) -> None:
+    for option, wanted in asked.items():
+        if wanted:
+            raise UsageError(f"--{option.replace('_', '-')} is not supported yet; leave it out")
+
+
+def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":
+    from onnx_demucs_compiler.ruleset import bundled, default_rules, plugins
+
+    rules = default_rules() | plugins(*packs)
+    if with_:
+        rules = rules | bundled().only(*with_)
+    return rules - without if without else rules
+
+
+def _file_name(model: str) -> str:
+    from onnx_demucs_compiler.runtime.output import safe_name
+
+    return safe_name(Path(model).stem if model.endswith(".th") else model.removeprefix("untrained:"))
+
+
+def _summary(compiled: "CompiledModel", path: Path) -> str:
+    return json.dumps({"output": str(path)} | json.loads(compiled.report.to_json()), ensure_ascii=False)

@@ -1,0 +1,25 @@
+"""Audio that a user wants parity measured on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from onnx_demucs_compiler.loading import SourceModel
+
+
+def excerpt_signal(path: Path | None, source: SourceModel) -> dict[str, torch.Tensor]:
+    """The middle of a song in the shape of the model's input, by the file's name; nothing for None."""
+    if path is None:
+        return {}
+    import torch
+
+    from onnx_demucs_compiler.runtime.audio import read_excerpt
+
+    channels, samples = source.example()[0].shape[-2:]
+    excerpt = read_excerpt(path, channels, samples, source.sample_rate or 44100)
+    return {path.name: torch.from_numpy(excerpt)[None]}

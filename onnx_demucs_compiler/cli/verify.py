@@ -1,0 +1,44 @@
+"""``onnx-demucs verify``: an artefact against the model it was compiled from."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it was compiled from.", show_default="as its metadata says"),
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Look NAME up in this folder of checkpoints.")
+    ] = None,
+    audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Measure on this audio as well.")] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
+) -> None:
+    """Compare MODEL.onnx with its model in float64; exit code 1 below the gate."""
+    from onnx_demucs_compiler.cli.display import print_fidelity, steps
+    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.loading import load_model
+    from onnx_demucs_compiler.verify import artifact_metadata
+    from onnx_demucs_compiler.verify import verify as verify_artifact
+
+    with steps(visible=not (quiet or as_json)) as on_step:
+        on_step("load")
+        source = load_model(model or artifact_metadata(artifact).model, repo)
+        on_step("verify")
+        measurements = verify_artifact(
+            artifact, source, min_snr_db=min_snr, extra_signals=excerpt_signal(audio, source)
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(item) for item in measurements]))
+    elif not quiet:
+        print_fidelity(measurements)

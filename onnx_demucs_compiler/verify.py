@@ -1,0 +1,92 @@
+"""Measuring an artefact on disk against the model it was compiled from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, FidelityError, measure, probe_signals
+from onnx_demucs_compiler.loading import as_source_model
+from onnx_demucs_compiler.metadata import ArtifactMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from onnx_demucs_compiler.fidelity import Measurement
+    from onnx_demucs_compiler.loading import SourceModel
+
+
+def verify(
+    path: Path,
+    model: torch.nn.Module | SourceModel | str | None = None,
+    *,
+    example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
+    repo: Path | None = None,
+    min_snr_db: float | None = None,
+    extra_signals: Mapping[str, torch.Tensor] | None = None,
+) -> tuple[Measurement, ...]:
+    """Check an artefact against its model in float64.
+
+    Args:
+        path: the ``.onnx`` file.
+        model: as for :func:`onnx_demucs_compiler.compile`; the name in the artefact's metadata when None.
+        example_input: what the model takes, where it does not say.
+        repo: a folder of checkpoints in which a name is looked up.
+        min_snr_db: the gate in dB; the artefact's precision decides when None.
+        extra_signals: audio to measure on besides noise, a synthetic song and silence.
+
+    Returns:
+        One measurement for each signal and stem.
+
+    Raises:
+        CompilerError: the file is not an artefact of this compiler, or was made from other weights.
+        FidelityError: an output lies below the gate.
+    """
+    proto = load_artifact(path)
+    metadata = _metadata(proto)
+    source = as_source_model(model or metadata.model, example_input=example_input, repo=repo)
+    source = source.with_module(source.module.float().eval())
+    if source.weights_digest() != metadata.weights:
+        raise CompilerError(
+            f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "
+            "name the model it was compiled from"
+        )
+    signals = probe_signals(source.example(), source.sample_rate)
+    signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
+    measurements = measure(proto, source, signals)
+    gate = DEFAULT_MIN_SNR_DB[metadata.precision] if min_snr_db is None else min_snr_db
+    if not all(measurement.passes(gate) for measurement in measurements):
+        raise FidelityError(measurements, gate)
+    return measurements
+
+
+def artifact_metadata(path: Path) -> ArtifactMetadata:
+    """What an artefact says of itself.
+
+    Raises:
+        CompilerError: the file is not an artefact of this compiler.
+    """
+    return _metadata(load_artifact(path))
+
+
+def _metadata(proto: onnx.ModelProto) -> ArtifactMetadata:
+    return ArtifactMetadata.from_props({item.key: item.value for item in proto.metadata_props})
+
+
+def load_artifact(path: Path) -> onnx.ModelProto:
+    """Read an ``.onnx`` file.
+
+    Raises:
+        CompilerError: there is no such file, or it is not ONNX.
+    """
+    if not path.is_file():
+        raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's errors share no narrower base
+        raise CompilerError(f"{path} is not an ONNX model") from error

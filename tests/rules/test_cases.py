@@ -1,0 +1,14 @@
+"""Every case of every bundled rule, by the one harness."""
+
+import pytest
+
+from onnx_demucs_compiler.ruleset import bundled
+from onnx_demucs_compiler.testing import check_case, rule_cases
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"),
+    [pytest.param(rule, case, id=f"{rule.name}:{case.name}") for rule, case in rule_cases(bundled())],
+)
+def test_case(rule, case):
+    check_case(rule, case, bundled())
