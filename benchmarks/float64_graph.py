@@ -55,7 +55,9 @@ class Float64Graph:
         if name in values:
             return values[name]
         constant = self.constants[name]
-        return torch.from_numpy(constant.astype(np.float64) if constant.dtype == np.float32 else constant.copy())
+        return torch.from_numpy(
+            constant.astype(np.float64) if constant.dtype == np.float32 else constant.copy()
+        )
 
     def _single(self, index: int, node: NodeProto, inputs: Sequence[Tensor | None]) -> list[Tensor]:
         feeds = {
@@ -66,7 +68,10 @@ class Float64Graph:
         if index not in self.sessions:
             self.sessions[index] = _session(node, feeds, self.model)
         outputs = self.sessions[index].run(None, feeds)
-        return [torch.from_numpy(value.astype(np.float64) if value.dtype == np.float32 else value) for value in outputs]
+        return [
+            torch.from_numpy(value.astype(np.float64) if value.dtype == np.float32 else value)
+            for value in outputs
+        ]
 
     def _double(self, index: int, node: NodeProto, inputs: Sequence[Tensor | None]) -> list[Tensor]:  # noqa: ARG002
         attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
@@ -110,7 +115,13 @@ def _conv_transpose(x: Tensor, w: Tensor, b: Tensor | None = None, **a: Any) -> 
     return convolve(x, w, b, a.get("strides", 1), groups=a.get("group", 1))
 
 
-def _pad(x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None, mode: bytes = b"constant") -> Tensor:
+def _pad(
+    x: Tensor,
+    pads: Tensor,
+    value: Tensor | None = None,
+    axes: Tensor | None = None,
+    mode: bytes = b"constant",
+) -> Tensor:
     dims = _ints(axes) or list(range(x.ndim))
     given = _ints(pads)
     sides = [0] * 2 * x.ndim
@@ -125,7 +136,9 @@ def _pad(x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | No
     return x
 
 
-def _slice(x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None) -> Tensor:
+def _slice(
+    x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None
+) -> Tensor:
     dims = _ints(axes) or list(range(len(starts)))
     strides = _ints(steps) or [1] * len(dims)
     index: list[slice] = [slice(None)] * x.ndim
@@ -153,10 +166,20 @@ def _unsqueeze(x: Tensor, axes: Tensor) -> Tensor:
 
 
 def _reshape(x: Tensor, shape: Tensor, allowzero: int = 0) -> Tensor:
-    return x.reshape([x.shape[i] if size == 0 and not allowzero else size for i, size in enumerate(_ints(shape))])
+    return x.reshape(
+        [x.shape[i] if size == 0 and not allowzero else size for i, size in enumerate(_ints(shape))]
+    )
 
 
-def _gemm(a: Tensor, b: Tensor, c: Tensor | None = None, alpha: float = 1, beta: float = 1, transA: int = 0, transB: int = 0) -> Tensor:  # noqa: N803
+def _gemm(
+    a: Tensor,
+    b: Tensor,
+    c: Tensor | None = None,
+    alpha: float = 1,
+    beta: float = 1,
+    transA: int = 0,  # noqa: N803 - ONNX's own name
+    transB: int = 0,  # noqa: N803 - ONNX's own name
+) -> Tensor:
     product = alpha * ((a.T if transA else a) @ (b.T if transB else b))
     return product if c is None else product + beta * c
 
@@ -167,7 +190,9 @@ def _gather(x: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     return chosen.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
-def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None, axis: int = -1, epsilon: float = 1e-5, **_: Any) -> Tensor:
+def _layer_norm(
+    x: Tensor, scale: Tensor, bias: Tensor | None = None, axis: int = -1, epsilon: float = 1e-5, **_: Any
+) -> Tensor:
     return F.layer_norm(x, x.shape[axis:], scale, bias, epsilon)
 
 

@@ -71,7 +71,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     check_writable(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        # A file system bounds the length of a name, and the longest one must still get a suffix.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
@@ -93,13 +94,16 @@ def check_writable(path: Path) -> None:
     """See to it early that a file can be written where it is wanted.
 
     Raises:
-        CompilerError: the folder is missing, is not a folder or is read-only, or the path is a folder.
+        CompilerError: the folder is missing, is not a folder or is read-only, or the path is a folder, a
+            device or a pipe.
     """
     folder = path.parent
     if not folder.is_dir():
         raise CompilerError(f"{path}: the folder {folder} does not exist; create it first")
     if path.is_dir():
         raise CompilerError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise CompilerError(f"{path} is not a regular file, and would be replaced by one; give another name")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CompilerError(f"{path}: the folder {folder} is not writable")
 

@@ -23,7 +23,7 @@ def catalogue(rules: RuleSet) -> str:
     rows = ["| rule | stage | default | what it does |", "|---|---|---|---|"]
     rows += [
         f"| [{rule.name}](#{rule.name}) | {rule.stage.label} | {'yes' if rule.in_default else 'no'} "
-        f"| {rule.summary} |"
+        f"| {_cell(rule.summary)} |"
         for rule in rules
     ]
     parts = [HEAD, "\n".join(rows) + "\n"]
@@ -49,7 +49,11 @@ def section(rule: Rule) -> str:
 
 
 def _row(case: Case) -> str:
-    return f"| {case.name} | {case.fires} | {case.because or ''} |"
+    return f"| {case.name} | {case.fires} | {_cell(case.because or '')} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

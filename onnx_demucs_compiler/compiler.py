@@ -11,14 +11,8 @@ import torch
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact import CompiledModel, serialized
-from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.fidelity import (
-    DEFAULT_MIN_SNR_DB,
-    FidelityError,
-    measure,
-    run_eager,
-    probe_signals,
-)
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals, run_eager
 from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
@@ -83,7 +77,8 @@ def compile(  # noqa: A001 - the verb of the trade
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
-        min_snr_db: the gate in dB; 100 for fp32 when None.
+        min_snr_db: the gate in dB. When None 100 for fp32, or 12 less than PyTorch's own float32 reaches,
+            if that is lower.
         extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
             the shape of the model's input.
         on_step: called with the name of each step as it starts.
@@ -107,15 +102,14 @@ def compile(  # noqa: A001 - the verb of the trade
         metadata = _metadata(source, options, recorder)
         proto = finished(graph, source.name, metadata.to_props())
         data = serialized(proto)
-    gate = DEFAULT_MIN_SNR_DB[precision] if min_snr_db is None else min_snr_db
+    gate = Gate.of(precision, min_snr_db)
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
             signals = probe_signals(example, source.sample_rate)
             signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
             measurements = measure(data, source, signals)
-            if not all(measurement.passes(gate) for measurement in measurements):
-                raise FidelityError(measurements, gate)
+            gate.check(measurements)
     report = Report(
         model=source.name,
         provenance=source.provenance,
@@ -130,7 +124,7 @@ def compile(  # noqa: A001 - the verb of the trade
         opset=options.opset,
         ir_version=proto.ir_version,
         fidelity=measurements,
-        min_snr_db=gate if verify else None,
+        min_snr_db=gate.min_snr_db if verify else None,
     )
     return CompiledModel(proto, metadata, report)
 
@@ -149,10 +143,11 @@ def build(
 
     with quiet(), recorder.step("trace"), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
         program = _export(source, example)
+        names = program.graph_signature.user_inputs
     with quiet(), recorder.step("decompose"):
         program = lower(program, of(Stage.DECOMPOSE), recorder)
     with quiet(), recorder.step("translate"):
-        model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder)
+        model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder, names)
     with quiet(), recorder.step("rewrite"):
         simplify(model)
         rewritten(model, of(Stage.REWRITE), recorder)
@@ -169,7 +164,7 @@ def run_once(source: SourceModel, example: tuple[torch.Tensor, ...]) -> None:
     """
     try:
         run_eager(source.module, example)
-    except Exception as error:  # noqa: BLE001 - a user's forward may raise anything
+    except Exception as error:
         shapes = ", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in example)
         raise CompilerError(
             f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
@@ -181,7 +176,7 @@ def _export(source: SourceModel, example: tuple[torch.Tensor, ...]) -> ExportedP
     try:
         with torch.no_grad():
             return torch.export.export(source.module, example, strict=False)
-    except Exception as error:  # noqa: BLE001 - torch.export raises what the traced code raises
+    except Exception as error:
         raise CompilerError(f"torch.export cannot trace {source.name}: {_first_line(error)}") from error
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MIN_SNR_DB = {"fp32": 100.0}
 
+# What rounding in another order may cost where PyTorch's own float32 does not clear the gate.
+ALLOWANCE_DB = 12.0
+
 # A signal whose peak lies below this (-120 dBFS) is silent, and SNR says nothing about it.
 SILENT = 1e-6
 
@@ -57,6 +60,51 @@ class Measurement:
         return self.max_abs_error < SILENT if self.silent else self.snr_db >= min_snr_db
 
 
+@dataclass(frozen=True)
+class Gate:
+    """The SNR that every output has to reach.
+
+    Attributes:
+        min_snr_db: in dB.
+        follows_torch: where PyTorch's own float32 comes within :data:`ALLOWANCE_DB` of the gate or below
+            it, ask for no more than its SNR less that allowance: some weights and signals amplify every
+            rounding, and no graph can be held to more than the model itself keeps.
+    """
+
+    min_snr_db: float
+    follows_torch: bool = False
+
+    @classmethod
+    def of(cls, precision: str, min_snr_db: float | None) -> Gate:
+        """The gate a user asks for, to the letter; the precision's own, which follows PyTorch, for None.
+
+        Raises:
+            CompilerError: no gate was asked for, and the precision has none.
+        """
+        if min_snr_db is not None:
+            return cls(min_snr_db)
+        if precision not in DEFAULT_MIN_SNR_DB:
+            raise CompilerError(f"no gate is known for precision {precision}; give one in dB")
+        return cls(DEFAULT_MIN_SNR_DB[precision], follows_torch=True)
+
+    def wanted_db(self, measurement: Measurement) -> float:
+        """What one measurement has to reach."""
+        if not self.follows_torch:
+            return self.min_snr_db
+        return min(self.min_snr_db, measurement.torch_snr_db - ALLOWANCE_DB)
+
+    def check(self, measurements: Sequence[Measurement]) -> None:
+        """Let only faithful outputs pass.
+
+        Raises:
+            FidelityError: one of them is not.
+        """
+        failed = [item for item in measurements if not item.passes(self.wanted_db(item))]
+        if failed:
+            worst = min(failed, key=lambda item: item.snr_db)
+            raise FidelityError(measurements, worst, self.wanted_db(worst))
+
+
 class FidelityError(CompilerError):
     """The compiled graph differs from the model by more than the gate allows.
 
@@ -64,16 +112,15 @@ class FidelityError(CompilerError):
         measurements: all of them, those that passed too.
     """
 
-    def __init__(self, measurements: Sequence[Measurement], min_snr_db: float) -> None:
+    def __init__(self, measurements: Sequence[Measurement], worst: Measurement, wanted_db: float) -> None:
         self.measurements = tuple(measurements)
-        worst = min((m for m in measurements if not m.passes(min_snr_db)), key=lambda m: m.snr_db)
         found = (
             f"peaks at {worst.max_abs_error:.1e} where the model is silent"
             if worst.silent
             else f"reaches {worst.snr_db:.1f} dB SNR against float64 (PyTorch float32: "
-            f"{worst.torch_snr_db:.1f} dB), below the gate of {min_snr_db:g} dB"
+            f"{worst.torch_snr_db:.1f} dB), below the gate of {wanted_db:g} dB"
         )
-        super().__init__(f"parity failed: {worst.output} on {worst.signal} {found}; nothing was written")
+        super().__init__(f"parity failed: {worst.output} on {worst.signal} {found}")
 
 
 def snr_db(reference: NDArray[Any], output: NDArray[Any]) -> float:

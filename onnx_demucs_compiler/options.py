@@ -53,4 +53,6 @@ def _one_of(option: str, value: object, ready: tuple[object, ...], planned: tupl
         return
     known = ", ".join(str(choice) for choice in ready)
     verb = "is not supported yet" if value in planned else "is not a value it takes"
-    raise UsageError(f"{option}={value} {verb}; use {known}")
+    # batch="1" is told from batch=1 by its quotes.
+    shown = repr(value) if str(value) in map(str, ready) else value
+    raise UsageError(f"{option}={shown} {verb}; use {known}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -152,14 +153,15 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON text; infinite SNR (bit-exact or silent output) is written as null."""
-        return json.dumps(_finite(asdict(self)), indent=2, ensure_ascii=False)
+        return json.dumps(finite(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with infinities and NaN, which JSON has no words for, as ``None``."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

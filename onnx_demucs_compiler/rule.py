@@ -103,7 +103,7 @@ class Case:
     target: str = "portable"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Rule:
     """A named rewrite. Made by the decorators of this module, not by hand.
 

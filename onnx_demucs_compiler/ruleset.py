@@ -16,6 +16,7 @@ from onnx_demucs_compiler.rule import Rule, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import ModuleType
 
 BUNDLED_PACK = "onnx_demucs_rules"
 ENTRY_POINT_GROUP = "onnx_demucs_compiler.rules"
@@ -79,7 +80,9 @@ class RuleSet:
         Raises:
             UsageError: a selector names no rule of the set.
         """
-        return RuleSet({rule.name: rule for selector in selectors for rule in self._select(selector)}.values())
+        return RuleSet(
+            {rule.name: rule for selector in selectors for rule in self._select(selector)}.values()
+        )
 
     def override(self, *rules: Rule) -> RuleSet:
         """The set with rules replaced by others of the same names.
@@ -97,9 +100,7 @@ class RuleSet:
         return tuple(rule for rule in self if rule.stage is stage and target in rule.targets)
 
     def _select(self, selector: str) -> list[Rule]:
-        chosen = [
-            rule for rule in self if selector in rule.tags or fnmatch.fnmatchcase(rule.name, selector)
-        ]
+        chosen = [rule for rule in self if selector in rule.tags or fnmatch.fnmatchcase(rule.name, selector)]
         if not chosen:
             raise self._unknown(selector)
         return chosen
@@ -162,19 +163,31 @@ def load_pack(package: str) -> RuleSet:
     """All rules of a pack: every :class:`Rule` value in the modules of a package, walked in sorted order.
 
     Raises:
-        UsageError: the package cannot be imported or holds no rule.
+        UsageError: one of its modules cannot be imported, or none holds a rule.
     """
-    try:
-        root = importlib.import_module(package)
-    except ImportError as error:
-        raise UsageError(f"rule pack {package} cannot be imported: {error}") from error
-    names = sorted(info.name for info in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."))
-    modules = [root, *(importlib.import_module(name) for name in names)]
+    root = _imported(package, package)
+    found_modules = pkgutil.walk_packages(
+        getattr(root, "__path__", []), f"{package}.", onerror=lambda name: _imported(package, name)
+    )
+    modules = [root, *(_imported(package, name) for name in sorted(info.name for info in found_modules))]
     # A rule that one module imports from another is the same value twice.
-    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Rule)}
+    found = {
+        id(value): value for module in modules for value in vars(module).values() if isinstance(value, Rule)
+    }
     if not found:
         raise UsageError(f"rule pack {package} holds no rules")
     return RuleSet(found.values())
+
+
+def _imported(package: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except UsageError as error:
+        raise UsageError(f"rule pack {package}: {name}: {error}") from error
+    except Exception as error:  # a module of someone else's may raise anything
+        raise UsageError(
+            f"rule pack {package}: {name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
 
 
 @functools.cache
@@ -198,13 +211,20 @@ def plugins(*names: str) -> RuleSet:
         acme = "acme_rules"
 
     Raises:
-        UsageError: no installed package declares a pack of that name.
+        UsageError: no installed package declares a pack of that name, or several do.
     """
-    installed = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    installed: dict[str, set[str]] = {}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        installed.setdefault(entry.name, set()).add(entry.module)
     chosen = RuleSet([])
     for name in names:
         if name not in installed:
             known = ", ".join(sorted(installed)) or "none"
             raise UsageError(f"no rule pack {name!r} is installed; installed packs: {known}")
-        chosen = chosen | load_pack(installed[name])
+        package, *others = sorted(installed[name])
+        if others:
+            raise UsageError(
+                f"several packages declare a rule pack {name!r}: {', '.join([package, *others])}"
+            )
+        chosen = chosen | load_pack(package)
     return chosen

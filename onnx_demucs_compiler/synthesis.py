@@ -17,7 +17,7 @@ BEATS_PER_MINUTE = 120
 def synthetic_song(
     samples: int, sample_rate: int = 44100, channels: int = 2, seed: int = 0
 ) -> NDArray[np.float32]:
-    """A chord, a bass line, a drum pattern and a vibrato voice, panned differently.
+    """A chord, a bass line, brushed drums and a voice with vibrato, panned differently.
 
     Args:
         samples: length.
@@ -31,11 +31,16 @@ def synthetic_song(
     generator = np.random.default_rng(seed)
     time = np.arange(samples) / sample_rate
     beat = time * BEATS_PER_MINUTE / 60
-    instruments = [_chord(time), _bass(time, beat), _drums(beat, generator), _voice(time, beat)]
+    places = np.linspace(0, 1, channels) if channels > 1 else np.full(1, 0.5)
     song = np.zeros((channels, samples))
-    for position, instrument in zip((0.2, 0.5, 0.5, 0.8), instruments, strict=True):
-        gains = np.cos((np.linspace(0, 1, channels) if channels > 1 else np.full(1, position)) - position)
-        song += gains[:, None] * instrument
+    for position, loudness, instrument in (
+        (0.2, 1.0, _chord(time)),
+        (0.5, 1.0, _bass(time, beat)),
+        (0.5, 0.5, _drums(beat, generator)),
+        (0.8, 1.0, _voice(time, beat)),
+    ):
+        level = np.sqrt(np.mean(instrument**2)) if samples else 1.0
+        song += np.cos(places - position)[:, None] * (loudness / max(level, 1e-9)) * instrument
     peak = np.abs(song).max(initial=1e-9)
     scaled: NDArray[np.float32] = (0.8 / peak * song).astype(np.float32)
     return scaled
@@ -43,28 +48,27 @@ def synthetic_song(
 
 def _chord(time: NDArray[np.float64]) -> NDArray[np.float64]:
     tones = [np.sin(2 * np.pi * pitch * time) for pitch in (220.0, 277.18, 329.63, 440.0)]
-    return 0.2 * np.sum(tones, axis=0) * (1 + 0.3 * np.sin(2 * np.pi * 0.5 * time))
+    swelling: NDArray[np.float64] = np.sum(tones, axis=0) * (1 + 0.3 * np.sin(2 * np.pi * 0.5 * time))
+    return swelling
 
 
 def _bass(time: NDArray[np.float64], beat: NDArray[np.float64]) -> NDArray[np.float64]:
     pitch = np.array([55.0, 55.0, 73.42, 65.41])[(beat // 2).astype(int) % 4]
-    return 0.5 * np.tanh(3 * np.sin(2 * np.pi * pitch * time)) * np.exp(-(beat % 1))
+    plucked: NDArray[np.float64] = np.tanh(3 * np.sin(2 * np.pi * pitch * time)) * np.exp(-(beat % 1))
+    return plucked
 
 
 def _drums(beat: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    noise = generator.standard_normal(len(beat))
-    snare = noise * np.exp(-12 * ((beat + 1) % 2))
-    hat = np.diff(noise, prepend=0) * np.exp(-30 * (beat * 2 % 1))
-    kick = np.sin(40 * np.exp(-6 * (beat % 1))) * np.exp(-8 * (beat % 1))
-    mixed: NDArray[np.float64] = 0.3 * snare + 0.15 * hat + 0.8 * kick
-    return mixed
+    loudness = 0.3 + 0.7 * np.exp(-6 * (beat % 1))
+    brushed: NDArray[np.float64] = generator.standard_normal(len(beat)) * loudness
+    return brushed
 
 
 def _voice(time: NDArray[np.float64], beat: NDArray[np.float64]) -> NDArray[np.float64]:
     phase = 2 * np.pi * 392.0 * time + 3 * np.sin(2 * np.pi * 5.5 * time)
     partials = [np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8)]
     phrase = np.clip(np.sin(np.pi * beat / 4), 0, None)
-    sung: NDArray[np.float64] = 0.4 * np.sum(partials, axis=0) * phrase
+    sung: NDArray[np.float64] = np.sum(partials, axis=0) * phrase
     return sung
 
 

@@ -84,10 +84,10 @@ def check_case(rule: Rule, case: Case, rules: RuleSet) -> None:
     """Run one case of a rule and compare what happens with what the case says.
 
     The model is compiled with the rule and without it (and in both builds with the rules that the case
-    names in ``beside``); where it draws random numbers it is compiled twice with it. Checked: how often the rule fires and why it refuses; the operators of the
-    graph; ``onnx.checker``; parity with PyTorch in float64 within the rule's numerics; parity with the
-    graph without the rule, bit for bit where the rule calls itself exact; and that on its own result
-    the rule does not fire again.
+    names in ``beside``); where it draws random numbers it is compiled twice with it. Checked: how often
+    the rule fires and why it refuses; the operators of the graph; ``onnx.checker``; parity with PyTorch
+    in float64 within the rule's numerics; parity with the graph without the rule, bit for bit where the
+    rule calls itself exact; and that on its own result the rule does not fire again.
 
     Args:
         rule: the rule.
@@ -117,7 +117,7 @@ def check_case(rule: Rule, case: Case, rules: RuleSet) -> None:
         assert case.because, f"the export fails with the rule: {with_rule.error}"
         return
     found = with_rule.histogram()
-    assert {op: found.get(op, 0) for op in case.ops} == dict(case.ops)
+    assert {op: found.get(op, 0) for op in case.ops} == dict(case.ops), f"the graph holds {found}"
     _check_parity(rule, source, inputs, with_rule, without)
     _check_idempotent(rule, source, inputs, beside, options, with_rule)
 
@@ -174,7 +174,10 @@ def _check_idempotent(
         with substituted(source.module, [rule], Recorder()), substituted(source.module, [rule], again):
             pass
     elif rule.stage is Stage.DECOMPOSE:
-        with torch.no_grad(), substituted(source.module, beside.stage(Stage.SUBSTITUTE, options.target), Recorder()):
+        with (
+            torch.no_grad(),
+            substituted(source.module, beside.stage(Stage.SUBSTITUTE, options.target), Recorder()),
+        ):
             program = torch.export.export(source.module, inputs, strict=False)
         rules = (beside | rule).stage(Stage.DECOMPOSE, options.target)
         lower(lower(program, rules, Recorder()), rules, again)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, FidelityError, measure, probe_signals
+from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals
 from onnx_demucs_compiler.loading import as_source_model
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
-    from pathlib import Path
 
     import torch
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    path: Path,
+    path: str | os.PathLike[str],
     model: torch.nn.Module | SourceModel | str | None = None,
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
@@ -30,7 +32,7 @@ def verify(
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Measurement, ...]:
-    """Check an artefact against its model in float64.
+    """Check an artefact against its model in float64. The module is not changed.
 
     Args:
         path: the ``.onnx`` file.
@@ -47,10 +49,12 @@ def verify(
         CompilerError: the file is not an artefact of this compiler, or was made from other weights.
         FidelityError: an output lies below the gate.
     """
-    proto = load_artifact(path)
+    proto = load_artifact(Path(path))
     metadata = _metadata(proto)
-    source = as_source_model(model or metadata.model, example_input=example_input, repo=repo)
-    source = source.with_module(source.module.float().eval())
+    gate = Gate.of(metadata.precision, min_snr_db)
+    named = metadata.model if model is None else model
+    source = as_source_model(named, example_input=example_input, repo=repo)
+    source = source.with_module(copy.deepcopy(source.module).float().cpu().eval())
     if source.weights_digest() != metadata.weights:
         raise CompilerError(
             f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "
@@ -59,9 +63,7 @@ def verify(
     signals = probe_signals(source.example(), source.sample_rate)
     signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
     measurements = measure(proto, source, signals)
-    gate = DEFAULT_MIN_SNR_DB[metadata.precision] if min_snr_db is None else min_snr_db
-    if not all(measurement.passes(gate) for measurement in measurements):
-        raise FidelityError(measurements, gate)
+    gate.check(measurements)
     return measurements
 
 
@@ -83,10 +85,13 @@ def load_artifact(path: Path) -> onnx.ModelProto:
 
     Raises:
         CompilerError: there is no such file, or it is not ONNX.
+        OSError: it cannot be read.
     """
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
         return onnx.load(path)
+    except OSError:
+        raise
     except Exception as error:  # protobuf's errors share no narrower base
         raise CompilerError(f"{path} is not an ONNX model") from error

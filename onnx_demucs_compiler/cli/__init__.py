@@ -7,7 +7,7 @@ not installed and every ``--help`` is quick.
 import errno
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -21,7 +21,12 @@ from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.errors import CompilerError
 
-COMMANDS = {"compile": compile_, "separate": separate, "verify": verify, "rules": rules}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compile": compile_,
+    "separate": separate,
+    "verify": verify,
+    "rules": rules,
+}
 """Every command by name, in the order of ``--help``."""
 
 INTERRUPTED = 128 + signal.SIGINT

@@ -1,8 +1,9 @@
 """``onnx-demucs compile``: a model into an ONNX file, proven equal to it."""
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,7 +75,12 @@ def compile(  # noqa: A001 - the command's name
     Options(target, interface, precision, **_numbers(opset, batch, length), track=track, stems=_names(stems))
     _check_planned(ort_format=ort_format, ops_config=ops_config)
     rules = _rules(without or [], with_ or [], plugin or [])
+    if no_verify and (verify_audio or min_snr is not None):
+        raise UsageError("--no-verify excludes --verify-audio and --min-snr; leave one of them out")
+    if min_snr is not None and not math.isfinite(min_snr):
+        raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
     path = output or Path(f"{_file_name(model)}.onnx")
+    _check_distinct(written=[path, report], read=[Path(model), verify_audio])
     for file in filter(None, (path, report)):
         check_writable(file)
     if path.exists() and not force:
@@ -104,8 +110,8 @@ def compile(  # noqa: A001 - the command's name
         print_report(compiled.report, path, explain=explain)
 
 
-def _numbers(opset: int | None, batch: str, length: str) -> dict[str, int | str]:
-    chosen: dict[str, int | str] = {
+def _numbers(opset: int | None, batch: str, length: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = {
         "batch": int(batch) if batch.isdecimal() else batch,
         "length": int(length) if length.isdecimal() else length,
     }
@@ -120,6 +126,16 @@ def _check_planned(**asked: bool) -> None:
     for option, wanted in asked.items():
         if wanted:
             raise UsageError(f"--{option.replace('_', '-')} is not supported yet; leave it out")
+
+
+def _check_distinct(written: list[Path | None], read: list[Path | None]) -> None:
+    """No output may replace an input or another output."""
+    outputs = [file for file in written if file is not None]
+    inputs = [file for file in read if file is not None and file.is_file()]
+    for index, output in enumerate(outputs):
+        for other in (*inputs, *outputs[:index]):
+            if output.resolve() == other.resolve():
+                raise UsageError(f"{output} would replace {other}; give another name")
 
 
 def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":

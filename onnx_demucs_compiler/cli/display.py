@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.fidelity import Measurement
     from onnx_demucs_compiler.report import Report
+
+WIDTH_OF_A_FILE = 160
 
 STEPS = {
     "load": "loading the model",
@@ -32,7 +35,8 @@ STEPS = {
 @contextmanager
 def steps(*, visible: bool) -> Iterator[Callable[[str], None]]:
     """Show on stderr, if that is a terminal, which step of how many is under way."""
-    console = Console(stderr=True)
+    # The stream itself: sys.stderr is turned away while the tools run.
+    console = Console(file=sys.stderr)
     if not (visible and console.is_terminal):
         yield lambda _: None
         return
@@ -47,7 +51,7 @@ def steps(*, visible: bool) -> Iterator[Callable[[str], None]]:
 
 def print_report(report: Report, path: Path, *, explain: bool) -> None:
     """The account of a compile, on stdout."""
-    console = Console(highlight=False)
+    console = stdout()
     if explain:
         console.print(_events(report))
     console.print(_rules(report))
@@ -74,7 +78,15 @@ def print_fidelity(measurements: Iterable[Measurement]) -> None:
         table.add_row(
             item.signal, item.output, _db(item.snr_db), _db(item.torch_snr_db), f"{item.max_abs_error:.1e}"
         )
-    Console(highlight=False).print(table)
+    stdout().print(table)
+
+
+def stdout() -> Console:
+    """A console that prints brackets and colons as they are: lines of Python and paths are full of them."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH_OF_A_FILE)
+    return console
 
 
 def _db(value: float) -> str:
@@ -83,8 +95,8 @@ def _db(value: float) -> str:
 
 def _rules(report: Report) -> Table:
     table = Table(title=f"{report.model} ({report.provenance})", title_justify="left")
-    for heading in ("rule", "stage"):
-        table.add_column(heading)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("stage")
     for heading in ("fired", "refused", "nodes", "ms"):
         table.add_column(heading, justify="right")
     for cost in report.costs:

@@ -22,9 +22,9 @@ def rules(
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="PACK", help="Show an installed pack's rules too.")
     ] = None,
-    root: Annotated[
-        Path, typer.Option(metavar="DIR", help="With 'new': the package to write into.")
-    ] = Path("rules/onnx_demucs_rules"),
+    root: Annotated[Path, typer.Option(metavar="DIR", help="With 'new': the package to write into.")] = Path(
+        "rules/onnx_demucs_rules"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the rules, show one, or start a new one: rules new FOLDER/NAME."""
@@ -68,17 +68,19 @@ def _facts(rule: "Rule") -> dict[str, Any]:
 
 
 def _print_table(rules: "list[Rule]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from onnx_demucs_compiler.cli.display import stdout
+
     table = Table()
-    for heading in ("rule", "stage", "default", "numerics", "what it does"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("rule", no_wrap=True)
+    for heading in ("stage", "default", "numerics", "what it does"):
+        table.add_column(heading)
     for rule in rules:
         table.add_row(
             rule.name, rule.stage.label, "yes" if rule.in_default else "no", str(rule.numerics), rule.summary
         )
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _print_rule(rule: "Rule") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from typing import TYPE_CHECKING
 
@@ -61,19 +62,23 @@ def write_rule(place: str, root: Path) -> Path:
         UsageError: the place is malformed or taken, or the package is not there.
         CompilerError: the file cannot be written.
     """
-    match = re.fullmatch(r"([a-z][a-z0-9_]*)/([a-z0-9]+(?:-[a-z0-9]+)*)", place)
+    match = re.fullmatch(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9]*(?:-[a-z0-9]+)*)", place)
     if match is None:
         raise UsageError(f"{place!r} is not FOLDER/NAME with a kebab-case name, such as norm/my-rule")
     folder, name = match.groups()
+    function = name.replace("-", "_")
+    for part in (folder, function):
+        if keyword.iskeyword(part):
+            raise UsageError(f"{part} is a word of Python's own; choose another name than {place}")
     if not (root / "__init__.py").is_file():
         raise UsageError(f"{root} is not a package of rules; run this where it is, or give --root")
-    module = root / folder / f"{name.replace('-', '_')}.py"
-    if module.exists():
-        raise UsageError(f"{module} exists; choose another name")
+    module = root / folder / f"{function}.py"
+    for taken in sorted(root.rglob(module.name)):
+        raise UsageError(f"{taken} exists; choose another name")
     module.parent.mkdir(exist_ok=True)
     if not (module.parent / "__init__.py").exists():
         write_atomically(module.parent / "__init__.py", f'"""Rules about {folder}."""\n'.encode())
     title = name.replace("-", " ").capitalize()
-    text = TEMPLATE.format(title=title, name=name, folder=folder, function=name.replace("-", "_"))
+    text = TEMPLATE.format(title=title, name=name, folder=folder, function=function)
     write_atomically(module, text.encode())
     return module

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from onnx_demucs_compiler.errors import UsageError
+
 
 def verify(
     artifact: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
@@ -28,17 +30,26 @@ def verify(
     from onnx_demucs_compiler.cli.display import print_fidelity, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.loading import load_model
+    from onnx_demucs_compiler.report import finite
     from onnx_demucs_compiler.verify import artifact_metadata
     from onnx_demucs_compiler.verify import verify as verify_artifact
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
-        source = load_model(model or artifact_metadata(artifact).model, repo)
+        named = artifact_metadata(artifact).model
+        try:
+            source = load_model(model or named, repo)
+        except UsageError as error:
+            if model:
+                raise
+            raise UsageError(
+                f"{artifact} was compiled from {named}; say with --model where that is ({error})"
+            ) from error
         on_step("verify")
         measurements = verify_artifact(
             artifact, source, min_snr_db=min_snr, extra_signals=excerpt_signal(audio, source)
         )
     if as_json:
-        typer.echo(json.dumps([asdict(item) for item in measurements]))
+        typer.echo(json.dumps(finite([asdict(item) for item in measurements]), allow_nan=False))
     elif not quiet:
         print_fidelity(measurements)

@@ -6,20 +6,28 @@ them (Sin, Cos, ScatterND, Range) never reach ONNX.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.fx import Interpreter
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
-
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
-    ConstantName = str | ComplexPair
-
 # A constant may be this much larger than what it is made of before it is left for the runtime to expand.
 GROWTH_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class ComplexName:
+    """The two attributes that hold a complex constant, which is stored as two real tensors."""
+
+    real: str
+    imag: str
+
+
+ConstantName = str | ComplexName
 
 
 def evaluate_static(module: GraphModule) -> dict[Node, Any]:
@@ -39,7 +47,7 @@ def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, 
     ``expand``) stays computed too.
 
     Returns:
-        For each stored node, the attribute that holds it, or a pair of them for a complex value.
+        For each stored node, the attribute that holds it, or two of them for a complex value.
     """
     stored = _worth_storing(module, static)
     names: dict[Node, ConstantName] = {}
@@ -56,23 +64,31 @@ def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
     return {
         node
         for node, value in tensors.items()
-        if value.is_complex()
-        or (node not in from_weights and _bytes(value) - compact[node] <= GROWTH_LIMIT)
+        if value.is_complex() or (node not in from_weights and _bytes(value) - compact[node] <= GROWTH_LIMIT)
     }
 
 
 def _compact_bytes(static: dict[Node, Any]) -> dict[Node, int]:
-    """For each node the fewest bytes from which its value can be computed."""
+    """For each node the fewest bytes from which its value can be had again by copying alone.
+
+    A pointwise operator that broadcasts makes new numbers; any other that grows repeats what it got.
+    """
     compact: dict[Node, int] = {}
     for node, value in static.items():
-        made_of = sum(compact[source] for source in node.all_input_nodes)
-        compact[node] = min(_bytes(value), made_of) if node.all_input_nodes else _bytes(value)
+        made_of = [compact[source] for source in node.all_input_nodes]
+        whole = [_bytes(static[source]) for source in node.all_input_nodes]
+        computed = _is_pointwise(node) and _bytes(value) > max(whole, default=0)
+        compact[node] = _bytes(value) if computed or not made_of else min(_bytes(value), sum(made_of))
     return compact
+
+
+def _is_pointwise(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
 
 
 def _store_value(module: GraphModule, name: str, value: torch.Tensor) -> ConstantName:
     if value.is_complex():
-        return ComplexPair(  # type: ignore[arg-type]
+        return ComplexName(
             _store(module, f"{name}_real", value.real), _store(module, f"{name}_imag", value.imag)
         )
     return _store(module, name, value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.fx.traceback
@@ -20,7 +20,7 @@ from torch.fx import Interpreter, Node
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.rule import Refusal
-from onnx_demucs_compiler.stages.constants import evaluate_static, store_constants
+from onnx_demucs_compiler.stages.constants import ComplexName, evaluate_static, store_constants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,8 @@ class _Lowered(torch.nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with torch.fx.traceback.preserve_node_meta():
-            return self.lowering.run(*pytree.arg_tree_leaves(*args, **kwargs))
+            leaves = pytree.arg_tree_leaves(*args, **kwargs)
+            return self.lowering.run(*leaves, enable_io_processing=False)
 
 
 class _Lowering(Interpreter):
@@ -112,9 +113,6 @@ class _Lowering(Interpreter):
         claimed = (node for node in module.graph.nodes if node.target in self.claims)
         self.sites = {node: Site(node, _static_arguments(node, static)) for node in claimed}
 
-    def run(self, *args: Any) -> Any:
-        return super().run(*args, enable_io_processing=False)
-
     def run_node(self, node: Node) -> Any:
         if node in self.constants:
             return self._constant(self.constants[node])
@@ -122,8 +120,8 @@ class _Lowering(Interpreter):
         return super().run_node(node)
 
     def _constant(self, name: ConstantName) -> Any:
-        if isinstance(name, ComplexPair):
-            return ComplexPair(self._constant(name.real), self._constant(name.imag))
+        if isinstance(name, ComplexName):
+            return ComplexPair(getattr(self.module, name.real), getattr(self.module, name.imag))
         return getattr(self.module, name)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -153,11 +151,13 @@ class _Lowering(Interpreter):
             raise CompilerError(
                 "the model returns a complex tensor, which ONNX cannot carry; return torch.view_as_real of it"
             )
-        return self.module._out_spec.unflatten(super().output(target, args, kwargs))
+        structure = cast("pytree.TreeSpec", self.module._out_spec)
+        return structure.unflatten(super().output(target, args, kwargs))
 
 
 def _static_arguments(node: Node, static: Mapping[Node, Any]) -> dict[str, NDArray[Any]]:
-    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    overload = cast("torch._ops.OpOverload[..., Any]", node.target)
+    names = [argument.name for argument in overload._schema.arguments]
     given = dict(zip(names, node.args, strict=False)) | node.kwargs
     values = {name: static.get(argument) for name, argument in given.items() if isinstance(argument, Node)}
     return {name: value.detach().numpy() for name, value in values.items() if isinstance(value, torch.Tensor)}

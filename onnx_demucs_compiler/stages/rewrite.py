@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common as passes
 from onnxscript.rewriter import RULE_NAME_TAG, MatchingTracer, MatchStatus, RewriteRuleSet
@@ -12,8 +13,8 @@ from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
     from onnxscript.rewriter import MatchResult
+    from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
     from onnx_demucs_compiler.report import Recorder
     from onnx_demucs_compiler.rule import Rule
@@ -24,8 +25,39 @@ def simplify(model: ir.Model) -> None:
 
     Its size limits keep a weight from being stored a second time in another layout.
     """
+    _transpose_weights(model)
     onnxscript.optimizer.optimize_ir(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for node in model.graph.all_nodes():
+        node.metadata_props.pop(RULE_NAME_TAG, None)
+    _make_contiguous(model)
+
+
+def _make_contiguous(model: ir.Model) -> None:
+    """Folding a Transpose leaves a view, whose bytes nothing that hashes them can read."""
+    for name, value in model.graph.initializers.items():
+        array = value.const_value.numpy() if value.const_value else None
+        if array is not None and not array.flags.c_contiguous:
+            value.const_value = ir.tensor(array.copy(), name=name)
+
+
+def _transpose_weights(model: ir.Model) -> None:
+    """Store a weight that is only ever wanted transposed in that layout, under its own name."""
+    for node in list(model.graph):
+        weight = node.inputs[0] if node.op_type == "Transpose" else None
+        if weight is None or not weight.is_initializer() or len(weight.uses()) > 1:
+            continue
+        assert weight.name is not None, "an initializer has a name"
+        assert weight.const_value is not None, "an initializer has a value"
+        perm = node.attributes["perm"].as_ints()
+        array = weight.const_value.numpy().transpose(perm).copy()
+        transposed = ir.Value(name=f"{weight.name}.transposed", shape=ir.Shape(array.shape))
+        transposed.const_value = ir.tensor(array, name=transposed.name)
+        transposed.dtype = transposed.const_value.dtype
+        node.outputs[0].replace_all_uses_with(transposed)
+        model.graph.remove(node, safe=True)
+        del model.graph.initializers[weight.name]
+        model.graph.register_initializer(transposed)
 
 
 def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> None:
@@ -42,11 +74,12 @@ def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> N
 
 
 def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
-    pattern = RewriteRuleSet([rule.implementation.rule()])
+    rule_class = cast("type[RewriteRuleClassBase]", rule.implementation)
+    pattern = RewriteRuleSet([rule_class.rule()])
     tracer = _Tracer()
     pattern.apply_to_model(model, tracer=tracer)
-    for node, reason in tracer.refusals:
-        recorder.refused(rule, node, reason)
+    for name, reason in tracer.refusals:
+        recorder.refused(rule, name, reason)
     while count := pattern.apply_to_model(model):
         for _ in range(count):
             recorder.fired(rule, "")
@@ -57,7 +90,7 @@ def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
             node.metadata_props[RULE_KEY] = rule.name
 
 
-class _Tracer(MatchingTracer):
+class _Tracer(MatchingTracer):  # type: ignore[misc]
     """Keeps every match that its rule's check turned down; with a tracer nothing is rewritten."""
 
     def __init__(self) -> None:

@@ -54,9 +54,14 @@ def substituted(module: torch.nn.Module, rules: Iterable[Rule], recorder: Record
 
 @contextmanager
 def _patched(patch: Patch) -> Iterator[None]:
-    original = getattr(patch.owner, patch.attribute)
+    before = getattr(patch.owner, patch.attribute)
+    # As it is stored: getattr unwraps a static method, and finds what a base class has.
+    own = dict(vars(patch.owner))
     setattr(patch.owner, patch.attribute, patch.replacement)
     try:
         yield
     finally:
-        setattr(patch.owner, patch.attribute, original)
+        if patch.attribute in vars(patch.owner) and patch.attribute not in own:
+            delattr(patch.owner, patch.attribute)
+        else:
+            setattr(patch.owner, patch.attribute, own.get(patch.attribute, before))

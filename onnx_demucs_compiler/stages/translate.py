@@ -11,7 +11,7 @@ from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.stages.decompose import RULE_KEY, source_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import onnx_ir as ir
     from torch.export import ExportedProgram
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def to_onnx(
-    program: ExportedProgram, rules: tuple[Rule, ...], opset: int, recorder: Recorder
+    program: ExportedProgram,
+    rules: tuple[Rule, ...],
+    opset: int,
+    recorder: Recorder,
+    input_names: Sequence[str],
 ) -> ir.Model:
     """Translate a program that holds no complex value.
 
@@ -31,6 +35,7 @@ def to_onnx(
         rules: translation rules, at most one for each operator.
         opset: version of ``ai.onnx``.
         recorder: told of every firing and refusal, and of the nodes that each rule made.
+        input_names: what to call the graph's inputs.
 
     Returns:
         The model as torch.onnx emits it, unoptimised, each node that a rule made carrying its name in
@@ -48,7 +53,7 @@ def to_onnx(
                 table |= dict.fromkeys(rule.ops, rule.implementation)
                 for node in nodes:
                     recorder.fired(rule, node.name, source_line(node))
-    model = _export(program, table, opset)
+    model = _export(program, table, opset, input_names)
     by_op = {op: rule for rule in rules for op in rule.ops if op in table}
     made: Counter[str] = Counter()
     for node in model.graph.all_nodes():
@@ -78,11 +83,14 @@ def _made_by(node: Node | None, by_op: dict[Any, Rule]) -> str | None:
     return name
 
 
-def _export(program: ExportedProgram, table: dict[Any, Callable[..., Any]], opset: int) -> ir.Model:
+def _export(
+    program: ExportedProgram, table: dict[Any, Callable[..., Any]], opset: int, input_names: Sequence[str]
+) -> ir.Model:
     try:
         exported = torch.onnx.export(
             program,
             dynamo=True,
+            input_names=input_names,
             opset_version=opset,
             optimize=False,
             verbose=False,

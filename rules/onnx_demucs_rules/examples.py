@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 # What a small model needs beside the rule in question: its graph has an STFT and complex values.
 DEMUCS_NEEDS = ("complex-as-real-pairs", "stft-as-matmul", "istft-as-matmul")
@@ -15,7 +16,7 @@ def small_htdemucs(samples: int = 4096, **options: Any) -> nn.Module:
     """An HTDemucs of a few thousand parameters that takes ``[B, 2, samples]`` at 8 kHz."""
     from demucs.htdemucs import HTDemucs
 
-    model = HTDemucs(
+    model: nn.Module = HTDemucs(
         **{
             "sources": ["drums", "vocals"], "channels": 8, "growth": 2, "nfft": 512, "depth": 2,
             "t_layers": 1, "t_heads": 2, "segment": Fraction(samples, 8000), "samplerate": 8000,

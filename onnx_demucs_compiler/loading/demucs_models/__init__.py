@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from onnx_demucs_compiler.loading.demucs_models.bags import sole_member
-from onnx_demucs_compiler.loading.source_model import SourceModel
 from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.folder import load_from_folder
 from onnx_demucs_compiler.loading.demucs_models.pretrained import HUB_PREFIX, load_pretrained
 from onnx_demucs_compiler.loading.demucs_models.untrained import UNTRAINED_PREFIX, load_untrained
+from onnx_demucs_compiler.loading.source_model import SourceModel
 
 
 def load_model(spec: str, repo: Path | None = None) -> SourceModel:

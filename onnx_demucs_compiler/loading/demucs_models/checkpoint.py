@@ -10,8 +10,8 @@ from demucs import states
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 _CHECKSUM = re.compile(r".+-([0-9a-f]{8})")
 _KEYS = ("klass", "args", "kwargs", "state")

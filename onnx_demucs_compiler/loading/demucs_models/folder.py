@@ -7,10 +7,10 @@ from demucs.api import list_models
 from demucs.repo import ModelLoadingError
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
 from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 
 def load_from_folder(name: str, folder: Path) -> SourceModel:

@@ -13,11 +13,11 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, R
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
 from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES, UNTRAINED_PREFIX
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 HUB_PREFIX = "hf://"
 

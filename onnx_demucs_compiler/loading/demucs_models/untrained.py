@@ -10,9 +10,9 @@ from demucs.htdemucs import HTDemucs
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
-from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 
 UNTRAINED_PREFIX = "untrained:"
 

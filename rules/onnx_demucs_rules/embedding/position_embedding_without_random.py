@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
 from onnx_demucs_compiler.stages.substitute import Patch
 from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @substitute(

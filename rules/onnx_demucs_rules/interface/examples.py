@@ -20,5 +20,5 @@ class Separator(nn.Module):
 
     def forward(self, mix: Tensor) -> Tensor:
         """``[B, 2, N]`` to ``[B, 2, 2, N]``."""
-        separated: Tensor = self.convolution(mix)
-        return separated.unflatten(1, (2, 2))
+        separated: Tensor = self.convolution(mix).unflatten(1, (2, 2))
+        return separated

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Selected(nn.Module):
     """Transposes a tensor and adds up what it selects of it."""
 
+    indices: Tensor | None
+
     def __init__(
         self,
         perm: tuple[int, ...] = (0, 1, 3, 4, 2),

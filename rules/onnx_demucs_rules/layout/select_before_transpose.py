@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 class SelectBeforeTranspose(RewriteRuleClassBase):  # type: ignore[misc]
     """``Gather(Transpose(x, perm), i, axis)`` → ``Transpose(Gather(x, i, perm[axis]), perm')``."""
 
+    def __init__(self) -> None:
+        """Keep the matched nodes: the other half is selected from the same Transpose."""
+        super().__init__(remove_nodes=False)
+
     def pattern(self, op: Any, x: ir.Value, index: ir.Value) -> Any:
         """A Gather of a Transpose."""
         return op.Gather(op.Transpose(x, _outputs=["transposed"]), index, _outputs=["selected"])
@@ -50,10 +54,13 @@ class SelectBeforeTranspose(RewriteRuleClassBase):  # type: ignore[misc]
         self, op: Any, x: ir.Value, index: ir.Value, transposed: ir.Value, selected: ir.Value
     ) -> ir.Value:
         """Select on the axis the index came from, then permute what is left."""
-        perm = transposed.producer().attributes["perm"].as_ints()
-        axis = perm[selected.producer().attributes.get_int("axis", 0)]
-        chosen = op.Gather(x, index, axis=axis)
+        transpose, gather = transposed.producer(), selected.producer()
+        assert transpose is not None, "the pattern matched a Transpose"
+        assert gather is not None, "the pattern matched a Gather"
+        perm = transpose.attributes["perm"].as_ints()
+        axis = perm[gather.attributes.get_int("axis", 0)]
+        chosen: ir.Value = op.Gather(x, index, axis=axis)
         left = [source - (source > axis) for source in perm if source != axis]
-        if left == sorted(left):
-            return chosen
-        return op.Transpose(chosen, perm=left)
+        if left != sorted(left):
+            chosen = op.Transpose(chosen, perm=left)
+        return chosen

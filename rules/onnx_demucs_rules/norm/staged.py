@@ -45,7 +45,7 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
         head = mean(x.narrow(dim, 0, covered), (dim,)) * (covered / length)
         tail = x.narrow(dim, covered, length - covered).sum(dim, keepdim=True) / length
         return head + tail
-    split = x.unflatten(dim, (rows, length // rows))
+    split: Tensor = x.unflatten(dim, (rows, length // rows))
     return split.mean(dim + 1).mean(dim, keepdim=True)
 
 

@@ -72,7 +72,7 @@ def _rsub(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
     return _add(site, w, _product(z, -alpha))
 
 
-def _mul(_: Site, z: Operand, w: Operand) -> Operand:
+def _mul(_: Site, z: Operand, w: Operand) -> Any:
     return _product(z, w)
 
 
@@ -93,7 +93,7 @@ def _bilinear(product: Callable[[Any, Any], Any], z: Operand, w: Operand) -> Any
     return ComplexPair(product(a, c) - product(b, d), product(a, d) + product(b, c))
 
 
-def _div(_: Site, z: Operand, w: Operand) -> Operand:
+def _div(_: Site, z: Operand, w: Operand) -> ComplexPair:
     """``z / w = z·conj(w) / |w|²``."""
     c, d = _parts(w)
     if d is None:
@@ -105,11 +105,11 @@ def _div(_: Site, z: Operand, w: Operand) -> Operand:
     return ComplexPair(numerator.real / squared, numerator.imag / squared)
 
 
-def _matrix_product(site: Site, z: Operand, w: Operand) -> Operand:
+def _matrix_product(site: Site, z: Operand, w: Operand) -> Any:
     return _bilinear(site.op, z, w)
 
 
-def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) -> Operand:
+def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) -> Any:
     """Pairwise products cannot be told apart from a complex einsum of two; more go left to right."""
     if len(operands) == 1:
         return _halfwise(site, equation, operands)
@@ -162,7 +162,7 @@ def _copy(site: Site, _: ComplexPair, source: Operand, *__: Any) -> ComplexPair:
     return _pair(site, real, imag)
 
 
-def _where(site: Site, condition: Tensor, z: Operand, w: Operand) -> ComplexPair:
+def _where(_: Site, condition: Tensor, z: Operand, w: Operand) -> ComplexPair:
     (a, b), (c, d) = _parts(z), _parts(w)
     zero = torch.zeros((), dtype=a.dtype if isinstance(a, torch.Tensor) else c.dtype)
     return ComplexPair(

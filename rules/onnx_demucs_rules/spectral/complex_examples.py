@@ -59,6 +59,8 @@ class Products(nn.Module):
 class Constants(nn.Module):
     """Complex buffers and parameters."""
 
+    twiddle: Tensor
+
     def __init__(self) -> None:
         """A complex buffer and a complex parameter."""
         super().__init__()

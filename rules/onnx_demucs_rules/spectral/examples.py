@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,8 @@ PAIRS = ("complex-as-real-pairs",)
 
 class Spectrogram(nn.Module):
     """A model that returns its input's STFT as real numbers."""
+
+    window: Tensor | None
 
     def __init__(
         self,
@@ -24,8 +28,10 @@ class Spectrogram(nn.Module):
     ) -> None:
         """Take the arguments of ``torch.stft``; ``window="input"`` takes the window from the input."""
         super().__init__()
-        self.options = {"n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
-                        "normalized": normalized, "onesided": onesided}  # fmt: skip
+        self.options: dict[str, Any] = {
+            "n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
+            "normalized": normalized, "onesided": onesided,
+        }  # fmt: skip
         self.from_input = window == "input"
         self.register_buffer("window", torch.hann_window(win or n_fft) if window == "hann" else None)
 
@@ -37,6 +43,8 @@ class Spectrogram(nn.Module):
 
 class Resynthesis(nn.Module):
     """A model that returns the inverse STFT of a spectrum given as real numbers."""
+
+    window: Tensor
 
     def __init__(
         self,
@@ -51,8 +59,10 @@ class Resynthesis(nn.Module):
     ) -> None:
         """Take the arguments of ``torch.istft``; ``window`` names a function of ``torch``."""
         super().__init__()
-        self.options = {"n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
-                        "normalized": normalized, "onesided": onesided, "length": length}  # fmt: skip
+        self.options: dict[str, Any] = {
+            "n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
+            "normalized": normalized, "onesided": onesided, "length": length,
+        }  # fmt: skip
         self.register_buffer("window", getattr(torch, f"{window}_window")(win or n_fft))
 
     def forward(self, spectrum: Tensor) -> Tensor:

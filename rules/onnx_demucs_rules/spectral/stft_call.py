@@ -65,10 +65,10 @@ def resolve(
 
 
 def bin_weights(transform: Transform) -> NDArray[np.float64]:
-    """``[bins]``: how often each bin of one side counts in the inverse transform, scaled by 1/N or ``N ** -0.5``.
+    """``[bins]``: how often each bin of one side counts in the inverse transform, times the scale.
 
-    A bin stands for itself and its conjugate, except bin 0 and, for even
-    ``n_fft``, the last one.
+    The scale is ``1 / N``, or ``N ** -0.5`` where the transform is normalised. A bin stands for itself
+    and its conjugate, except bin 0 and, for even ``n_fft``, the last one.
     """
     scale = transform.n_fft**-0.5 if transform.normalized else 1 / transform.n_fft
     weights = np.full(transform.bins, scale)

@@ -33,7 +33,9 @@ def pad_without_assert(module: nn.Module) -> list[Patch] | Refusal:
     """``pad1d`` → the same padding without ``assert (…).all()``, where the model's Python imported it."""
     original = getattr(sys.modules.get("demucs.hdemucs"), "pad1d", None)
     homes = {type(child).__module__ for child in module.modules()}
-    users = [name for name in sorted(homes) if original and getattr(sys.modules[name], "pad1d", 0) is original]
+    users = [
+        name for name in sorted(homes) if original and getattr(sys.modules[name], "pad1d", 0) is original
+    ]
     if not users or original is pad1d:
         return Refusal("the model does not use demucs' pad1d")
     return [Patch(sys.modules[name], "pad1d", pad1d) for name in users]

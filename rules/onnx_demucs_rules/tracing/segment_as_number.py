@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -41,7 +41,7 @@ def segment_as_number(module: nn.Module) -> list[Patch] | Refusal:
     return [Patch(owner, "segment", float(owner.segment)) for owner in owners]
 
 
-def _owners(module: nn.Module) -> Iterator[nn.Module]:
+def _owners(module: nn.Module) -> Iterator[Any]:
     for child in module.modules():
         if isinstance(getattr(child, "segment", None), Fraction) and hasattr(child, "samplerate"):
             yield child

@@ -1,0 +1,47 @@
+# make help lists the targets. Everything happens in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install demo test check docs figures clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(INSTALLED)  ## make .venv with the pinned versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song of 20 s with it
+	mkdir -p $(DEMO)
+	$(BIN)/onnx-demucs compile untrained:htdemucs -o $(DEMO)/htdemucs.onnx --report $(DEMO)/report.json --force
+	$(BIN)/python -m onnx_demucs_compiler.synthesis $(DEMO)/song.wav 20
+	$(BIN)/onnx-demucs separate $(DEMO)/htdemucs.onnx $(DEMO)/song.wav -o $(DEMO)/stems
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint, formatting, types, and whether docs/rules.md is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m onnx_demucs_compiler.catalogue | diff -u docs/rules.md - || { echo "docs/rules.md is stale: run make docs" >&2; exit 1; }
+
+docs: $(INSTALLED)  ## write docs/rules.md from the rules
+	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part
+	mv docs/rules.md.part docs/rules.md
+
+figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
+	$(BIN)/python benchmarks/readme_table.py
+
+clean:  ## remove .venv, the demonstration and the tools' caches
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find onnx_demucs_compiler rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""Does the parity check notice every weight? Scale each parameter tensor by 1.01 in the graph alone.
+
+    python benchmarks/mutation.py [MODEL] [--json FILE]
+
+For each parameter of the model its initializer in the compiled graph is scaled, the graph is run on
+noise, and its SNR against the untouched model in float64 is compared with the gate of 100 dB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnx import ModelProto, numpy_helper
+
+from onnx_demucs_compiler import compile as compile_model
+from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.runtime.session import session_options
+
+SCALE = 1.01
+
+
+def main() -> None:
+    """Print the tensors that the check does not notice, and the worst of those that it does."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", nargs="?", default="untrained:htdemucs")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+
+    source = load_model(arguments.model)
+    compiled = compile_model(source, verify=False).model
+    mix = probe_signals(source.example(), source.sample_rate)["noise"]
+    double = copy.deepcopy(source.module).double()
+    reference = run_eager(double, tuple(value.double() for value in mix))[0]
+
+    found = {}
+    names = [name for name, _ in source.module.named_parameters()]
+    for index, name in enumerate(names):
+        found[name] = _snr_with(compiled, name, mix[0].numpy(), reference)
+        print(f"\r{index + 1}/{len(names)} {found[name]:6.1f} dB  {name:60.60}", end="", flush=True)
+    gate = DEFAULT_MIN_SNR_DB["fp32"]
+    unnoticed = {name: snr for name, snr in found.items() if snr >= gate}
+    print(f"\n{len(found)} parameter tensors scaled by {SCALE}; gate {gate:g} dB")
+    print(f"not noticed: {unnoticed or 'none'}")
+    print(f"closest to the gate of those noticed: {max(snr for snr in found.values() if snr < gate):.1f} dB")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(_results(arguments.model, gate, found), indent=2) + "\n")
+
+
+def _snr_with(model: ModelProto, name: str, mix: np.ndarray, reference: np.ndarray) -> float:
+    """The worst stem's SNR with one parameter scaled."""
+    stored = next(item for item in model.graph.initializer if item.name in (name, f"{name}.transposed"))
+    original = copy.deepcopy(stored)
+    stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored) * np.float32(SCALE), stored.name))
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), session_options())
+    finally:
+        stored.CopyFrom(original)
+    stems = session.run(None, {"mix": mix})[0]
+    return min(snr_db(reference[:, index], stems[:, index]) for index in range(stems.shape[1]))
+
+
+def _results(model: str, gate: float, found: dict[str, float]) -> dict[str, Any]:
+    return {
+        "model": model,
+        "scale": SCALE,
+        "gate_db": gate,
+        "torch": torch.__version__,
+        "onnxruntime": ort.__version__,
+        "snr_db": {name: round(snr, 1) for name, snr in found.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

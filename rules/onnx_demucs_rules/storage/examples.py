@@ -1,0 +1,29 @@
+"""Small models for the cases of this folder's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SameTwice(nn.Module):
+    """Two buffers that hold the same."""
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self) -> None:
+        """4096 numbers each."""
+        super().__init__()
+        table = torch.arange(4096.0).reshape(64, 64).cos()
+        self.register_buffer("first", table)
+        self.register_buffer("second", table.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, 64]`` to ``[B, 64]``."""
+        return x @ self.first @ self.second

@@ -1,0 +1,104 @@
+"""Running the command line, and models to run it on.
+
+The tiny model is at the top level of a module, so that a checkpoint of it can be unpickled.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner, Result
+
+from onnx_demucs_compiler.cli import app
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+class TwoStems(nn.Module):
+    """Stems by one convolution, with the attributes of a Demucs: it compiles in about a second."""
+
+    def __init__(self, kernel: int = 3) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.convolution = nn.Conv1d(2, 4, kernel, padding=kernel // 2)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        return self.convolution(mix).unflatten(1, (2, 2))
+
+
+class Branching(TwoStems):
+    """It looks at its data, which no tracer can follow."""
+
+    def forward(self, mix: Tensor) -> Tensor:
+        return super().forward(mix if mix.mean() > 0 else 2 * mix)
+
+
+def write_checkpoint(path: Path, module: nn.Module, *args: Any, **kwargs: Any) -> Path:
+    """Write a checkpoint as ``demucs.states.serialize_model`` lays it out."""
+    package = {
+        "klass": type(module),
+        "args": args,
+        "kwargs": kwargs,
+        "state": module.state_dict(),
+        "training_args": {},
+    }
+    buffer = io.BytesIO()
+    torch.save(package, buffer)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def write_two_stems(path: Path, seed: int = 0) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return write_checkpoint(path, TwoStems())
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def succeeds(result: Result) -> str:
+    """What was printed."""
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def fails_cleanly(result: Result, exit_code: int, *parts: str) -> None:
+    """One line on stderr and nothing on stdout."""
+    assert result.exit_code == exit_code, result.output
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in parts:
+        assert part in line
+
+
+def strict_json(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def start(*arguments: object, code: str = "from onnx_demucs_compiler.cli import main; main()",
+          cwd: Path = ROOT) -> subprocess.Popen[str]:  # fmt: skip
+    """The command in a process of its own."""
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "rules", HERE)))
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

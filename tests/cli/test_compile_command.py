@@ -1,0 +1,291 @@
+"""``onnx-demucs compile`` as a user meets it: exit codes, one clear line, and what is left on the disk."""
+
+import errno
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+import torch
+from cli_examples import (
+    Branching,
+    fails_cleanly,
+    run,
+    strict_json,
+    succeeds,
+    write_checkpoint,
+    write_two_stems,
+)
+from demucs.htdemucs import HTDemucs
+
+from onnx_demucs_compiler import loading
+from onnx_demucs_compiler.runtime import Separator
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_song(path: Path, rate: int = 8000) -> Path:
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((2 * rate, 2)), rate)
+    return path
+
+
+@pytest.fixture
+def loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test that gets as far as loading a model."""
+
+    def load(*_: Any) -> None:
+        raise AssertionError("work was begun before the request was checked")
+
+    monkeypatch.setattr(loading, "load_model", load)
+
+
+def test_htdemucs_from_checkpoint_to_stems(folder: Path) -> None:
+    options = {"sources": ["drums", "vocals"], "channels": 8, "growth": 2, "nfft": 512, "depth": 1,
+               "t_layers": 1, "t_heads": 2, "segment": Fraction(4096, 8000), "samplerate": 8000}  # fmt: skip
+    write_checkpoint(folder / "tiny.th", HTDemucs(**options), **options)
+    printed = succeeds(run("compile", folder / "tiny.th"))
+    assert files(folder) == ["tiny.onnx", "tiny.th"]
+    assert "stft-as-matmul" in printed
+    assert "tiny.onnx: " in printed
+    separator = Separator(folder / "tiny.onnx")
+    stems = separator.separate(np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32))
+    assert list(stems) == ["drums", "vocals"]
+
+
+def test_the_output_is_named_after_the_model(checkpoint: Path, folder: Path) -> None:
+    succeeds(run("compile", checkpoint))
+    assert files(folder) == ["two.onnx"]
+    assert onnx.load(folder / "two.onnx").graph.name == "two"
+
+
+def test_a_report_for_a_person(checkpoint: Path, folder: Path) -> None:
+    printed = succeeds(run("compile", checkpoint, "-o", "out.onnx"))
+    for word in ("waveform-interface", "fired", "refused", "silence", "speech", "out.onnx: ", "opset 18"):
+        assert word in printed
+
+
+def test_json(checkpoint: Path, folder: Path) -> None:
+    report = strict_json(succeeds(run("compile", checkpoint, "-o", "out.onnx", "--json")))
+    assert report["output"] == "out.onnx"
+    assert report["model"] == "two"
+    assert report["bytes"] == (folder / "out.onnx").stat().st_size
+    assert {item["signal"] for item in report["fidelity"]} == {"noise", "song", "silence"}
+
+
+def test_quiet(checkpoint: Path, folder: Path) -> None:
+    assert succeeds(run("compile", checkpoint, "-o", "out.onnx", "--quiet")) == ""
+    assert files(folder) == ["out.onnx"]
+
+
+def test_explain(checkpoint: Path, folder: Path) -> None:
+    printed = " ".join(succeeds(run("compile", checkpoint, "-o", "out.onnx", "--explain")).split())
+    assert "every firing and refusal" in printed
+    assert "waveform-interface" in printed
+    assert "no segment is a" in printed
+
+
+def test_a_report_file(checkpoint: Path, folder: Path) -> None:
+    succeeds(run("compile", checkpoint, "-o", "out.onnx", "--report", "report.json", "--quiet"))
+    report = strict_json((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["model"] == "two"
+    assert files(folder) == ["out.onnx", "report.json"]
+
+
+def test_names_with_brackets_are_printed_as_they_are(folder: Path) -> None:
+    (folder / "[red]").mkdir()
+    write_two_stems(folder / "[red]" / "a[b].th")
+    printed = succeeds(run("compile", "[red]/a[b].th", "-o", "[red]/x[0].onnx", "--explain"))
+    assert "[red]/x[0].onnx: " in printed
+    assert "a[b]" in printed
+
+
+def test_options_of_today_spelt_out(checkpoint: Path, artifact: Path, folder: Path) -> None:
+    options = ("--target", "portable", "--interface", "waveform", "--precision", "fp32", "--opset", "18",
+               "--batch", "1", "--length", "segment", "--min-snr", "90", "-q")  # fmt: skip
+    succeeds(run("compile", checkpoint, "-o", "out.onnx", *options))
+    assert (folder / "out.onnx").read_bytes() == artifact.read_bytes()
+
+
+def test_without_and_with(checkpoint: Path, folder: Path) -> None:
+    arguments = ("compile", checkpoint, "-o", "out.onnx", "--json", "--without", "spectral",
+                 "--without", "*-interface", "--with", "stft-as-conv")  # fmt: skip
+    report = strict_json(succeeds(run(*arguments)))
+    rules = {cost["rule"] for cost in report["costs"]}
+    assert "waveform-interface" not in rules
+    assert "segment-as-number" in rules
+    assert [port.name for port in onnx.load(folder / "out.onnx").graph.output] != ["stems"]
+
+
+def test_no_verify(checkpoint: Path, folder: Path) -> None:
+    assert "not verified" in succeeds(run("compile", checkpoint, "-o", "out.onnx", "--no-verify"))
+
+
+def test_verify_audio(checkpoint: Path, folder: Path) -> None:
+    write_song(folder / "song.wav", 44100)
+    report = strict_json(
+        succeeds(run("compile", checkpoint, "-o", "out.onnx", "--verify-audio", "song.wav", "--json"))
+    )
+    assert {item["signal"] for item in report["fidelity"]} == {"noise", "song", "silence", "song.wav"}
+
+
+def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "two.th").write_bytes(checkpoint.read_bytes())
+    result = run("compile", "two", "--repo", "mine", "-o", "out.onnx", "-q")
+    assert result.exit_code in (0, 2), result.output
+    succeeds(result)
+    assert files(folder) == ["mine", "out.onnx"]
+
+
+@pytest.mark.usefixtures("loads_nothing")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "ort"], "target=ort is not supported yet; use portable"),
+        (["--target", "gpu"], "target=gpu is not a value it takes; use portable"),
+        (["--interface", "core"], "interface=core is not supported yet; use waveform"),
+        (["--precision", "int8"], "precision=int8 is not supported yet; use fp32"),
+        (["--opset", "17"], "opset=17 is not a value it takes; use 18"),
+        (["--batch", "2"], "batch=2 is not a value it takes; use 1"),
+        (["--batch", "-1"], "batch=-1 is not a value it takes; use 1"),
+        (["--batch", "dynamic"], "batch=dynamic is not supported yet; use 1"),
+        (["--length", "dynamic"], "length=dynamic is not supported yet; use segment"),
+        (["--length", "343980"], "length=343980 is not a value it takes; use segment"),
+        (["--track"], "track=True is not supported yet"),
+        (["--stems", "vocals"], "choosing stems is not supported yet"),
+        (["--ort-format"], "--ort-format is not supported yet; leave it out"),
+        (["--ops-config"], "--ops-config is not supported yet; leave it out"),
+        (["--without", "stft-as-matmull"], "did you mean stft-as-matmul?"),
+        (["--with", "stft-as-cnov"], "did you mean stft-as-conv?"),
+        (["--plugin", "acme"], "no rule pack 'acme' is installed"),
+        (["--no-verify", "--min-snr", "90"], "--no-verify excludes"),
+        (["--no-verify", "--verify-audio", "song.wav"], "--no-verify excludes"),
+        (["--min-snr", "nan"], "--min-snr nan is no gate"),
+        (["--min-snr", "inf"], "--min-snr inf is no gate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(options: list[str], message: str, folder: Path) -> None:
+    fails_cleanly(run("compile", "htdemucs", *options), 2, message)
+    assert files(folder) == []
+
+
+@pytest.mark.usefixtures("loads_nothing")
+def test_an_existing_output_is_kept(folder: Path) -> None:
+    (folder / "out.onnx").write_bytes(b"precious")
+    fails_cleanly(run("compile", "htdemucs", "-o", "out.onnx"), 2, "out.onnx exists; give --force")
+    assert (folder / "out.onnx").read_bytes() == b"precious"
+
+
+def test_an_existing_output_is_replaced_by_force(checkpoint: Path, artifact: Path, folder: Path) -> None:
+    (folder / "out.onnx").write_bytes(b"old")
+    succeeds(run("compile", checkpoint, "-o", "out.onnx", "--force", "-q"))
+    assert (folder / "out.onnx").read_bytes() == artifact.read_bytes()
+
+
+@pytest.mark.usefixtures("loads_nothing")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-o", "two.th", "--force"],
+        ["-o", "./two.th", "--force"],
+        ["-o", "link.th", "--force"],
+        ["--report", "two.th"],
+        ["-o", "x.onnx", "--report", "x.onnx"],
+        ["-o", "song.wav", "--force", "--verify-audio", "song.wav"],
+    ],
+    ids=" ".join,
+)
+def test_outputs_replace_neither_inputs_nor_each_other(options: list[str], folder: Path) -> None:
+    (folder / "two.th").write_bytes(b"precious")
+    (folder / "link.th").symlink_to("two.th")
+    (folder / "song.wav").write_bytes(b"precious")
+    fails_cleanly(run("compile", "two.th", *options), 2, "would replace")
+    assert (folder / "two.th").read_bytes() == (folder / "song.wav").read_bytes() == b"precious"
+    assert files(folder) == ["link.th", "song.wav", "two.th"]
+
+
+@pytest.mark.usefixtures("loads_nothing")
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_an_output_that_cannot_be_written(option: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_cleanly(run("compile", "htdemucs", option, "absent/out"), 1, "the folder absent does not exist")
+    (folder / "taken").mkdir()
+    fails_cleanly(run("compile", "htdemucs", option, "taken"), 1, "taken is a folder")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "taken")
+    fails_cleanly(run("compile", "htdemucs", option, "taken/out"), 1, "the folder taken is not writable")
+    assert files(folder) == ["taken"]
+    assert files(folder / "taken") == []
+
+
+def test_a_disk_that_is_full(checkpoint: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (folder / "out.onnx").write_bytes(b"old")
+    result = run("compile", checkpoint, "-o", "out.onnx", "--force")
+    fails_cleanly(result, 1, "out.onnx: cannot be written (No space left on device)")
+    assert (folder / "out.onnx").read_bytes() == b"old"
+    assert files(folder) == ["out.onnx"]
+
+
+def test_an_unknown_model(folder: Path) -> None:
+    fails_cleanly(run("compile", "htdemucz"), 2, "no model named 'htdemucz'", "did you mean htdemucs?")
+    fails_cleanly(run("compile", "untrained:htdemucz"), 2, "htdemucz")
+    assert files(folder) == []
+
+
+def test_a_checkpoint_that_is_not_there(folder: Path) -> None:
+    fails_cleanly(run("compile", "absent.th"), 1, "there is no checkpoint absent.th")
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "message"),
+    [
+        ("half.th", 0.5, "damaged or not a PyTorch file"),
+        ("empty.th", 0.0, "damaged or not a PyTorch file"),
+        ("deadbeef-00000000.th", 1.0, "does not match the checksum in its name"),
+    ],
+)
+def test_a_checkpoint_that_is_damaged(
+    name: str, kept: float, message: str, checkpoint: Path, folder: Path
+) -> None:
+    content = checkpoint.read_bytes()
+    (folder / name).write_bytes(content[: int(kept * len(content))])
+    fails_cleanly(run("compile", name, "-o", "out.onnx"), 1, name, message)
+    assert files(folder) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("absent.wav", "no such file"), ("text.wav", "cannot be read")]
+)
+def test_audio_that_cannot_be_read(name: str, message: str, checkpoint: Path, folder: Path) -> None:
+    (folder / "text.wav").write_text("la la la " * 500)
+    fails_cleanly(run("compile", checkpoint, "-o", "out.onnx", "--verify-audio", name), 1, name, message)
+    assert files(folder) == ["text.wav"]
+
+
+def test_below_the_gate_nothing_is_written(folder: Path) -> None:
+    write_two_stems(folder / "two.th")
+    arguments = ("compile", "two.th", "-o", "out.onnx", "--report", "report.json", "--min-snr", "500")
+    fails_cleanly(run(*arguments), 1, "parity failed", "below the gate of 500 dB")
+    assert files(folder) == ["two.th"]
+
+
+def test_a_model_that_cannot_be_traced(folder: Path) -> None:
+    write_checkpoint(folder / "branching.th", Branching())
+    fails_cleanly(run("compile", "branching.th"), 1, "torch.export cannot trace branching: ")
+    assert files(folder) == ["branching.th"]
+
+
+def test_a_model_that_does_not_say_what_it_takes(folder: Path) -> None:
+    write_checkpoint(folder / "linear.th", torch.nn.Linear(2, 2), 2, 2)
+    fails_cleanly(run("compile", "linear.th"), 2, "linear does not say what it takes")
+    assert files(folder) == ["linear.th"]

@@ -1,0 +1,60 @@
+"""README.md: its Python and its commands are run, with a small model in the place of the real one."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+from markdown_blocks import ROOT, blocks, commands
+from typer.testing import CliRunner
+
+from onnx_demucs_compiler.cli import app
+from onnx_demucs_compiler.loading.demucs_models import untrained
+from onnx_demucs_compiler.synthesis import synthetic_song
+from onnx_demucs_rules.examples import small_htdemucs
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a song, in which ``untrained:htdemucs`` is small."""
+    monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs", small_htdemucs)
+    monkeypatch.chdir(tmp_path)
+    soundfile.write(tmp_path / "song.wav", synthetic_song(12000, 8000).T, 8000)
+    return tmp_path
+
+
+def test_python_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [block] = blocks(README, "python")
+    exec(compile(block.text, str(block), "exec"), {})
+    assert "dB SNR against float64" in capsys.readouterr().out
+    assert sorted(file.name for file in workplace.rglob("stems/**/*.wav")) == ["drums.wav", "vocals.wav"]
+
+
+def test_commands_run(workplace: Path) -> None:
+    runner = CliRunner()
+    [block] = [block for block in blocks(README, "sh") if block.text.startswith("onnx-demucs-compile")]
+    for arguments in commands(block):
+        typed = [
+            {"htdemucs": "untrained:htdemucs", "song.mp3": "song.wav"}.get(word, word) for word in arguments
+        ]
+        result = runner.invoke(app, typed)
+        assert result.exit_code == 0, f"{arguments}: {result.output}"
+    assert sorted(file.name for file in workplace.rglob("stems/**/*.wav")) == ["no_vocals.wav", "vocals.wav"]
+
+
+def test_plain_commands_do_what_make_does() -> None:
+    """Line by line, but for the folder that the programs are in."""
+    [block] = [block for block in blocks(README, "sh") if "venv" in block.text]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name, value in (("$(PYTHON)", "python3"), ("$(VENV)", ".venv"), ("$(BIN)/", ""), ("$(DEMO)", "demo")):
+        makefile = makefile.replace(name, value)
+    recipes = [line.strip() for line in makefile.splitlines() if line.startswith("\t")]
+    for line in block.text.replace("$(BIN)/", "").splitlines():
+        assert line in recipes or line == ". .venv/bin/activate", line
+
+
+def test_figures_are_between_their_marks() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text.count("<!-- figures:start -->") == text.count("<!-- figures:end -->") == 1
+    assert text.index("<!-- figures:start -->") < text.index("<!-- figures:end -->")

@@ -1,0 +1,53 @@
+"""Rules and models that the engine's tests are made of."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onnx_demucs_compiler.rule import EXACT, Case, Rule, Stage
+from onnx_demucs_rules.examples import small_htdemucs
+
+aten = torch.ops.aten
+
+FIRES = Case("fires", nn.ReLU, ((2, 8),))
+REFUSES = Case("refuses", nn.ReLU, ((2,),), fires=0, because="too small")
+
+
+def make_rule(name: str = "a-rule", stage: Stage = Stage.SURGERY, **changes: Any) -> Rule:
+    """A rule that the constructor takes, changed as told."""
+    needs_ops = stage in (Stage.DECOMPOSE, Stage.TRANSLATE)
+    facts = {
+        "why": "Because.",
+        "numerics": EXACT,
+        "implementation": lambda *_: 0,
+        "ops": (aten.relu.default,) if needs_ops else (),
+        "cases": (FIRES, REFUSES),
+    }
+    return Rule(name=name, stage=stage, **(facts | changes))
+
+
+class TwoStems(nn.Module):
+    """Stems by one convolution: what compiles in about a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.convolution = nn.Conv1d(2, 4, 3, padding=1)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        return self.convolution(mix).unflatten(1, (2, 2))
+
+
+def shallow_htdemucs(**options: Any) -> nn.Module:
+    """An HTDemucs of one layer, which compiles in a third of the time of a useful one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return small_htdemucs(depth=1, **options)
+
+
+def two_stems() -> TwoStems:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return TwoStems().eval()

@@ -1,0 +1,210 @@
+"""Running a program through lowering rules, and what is evaluated beforehand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from engine_examples import make_rule
+from torch import Tensor, nn
+
+from onnx_demucs_compiler import CompilerError, compile, default
+from onnx_demucs_compiler.report import Recorder
+from onnx_demucs_compiler.rule import Refusal, Rule, Stage
+from onnx_demucs_compiler.ruleset import RuleSet
+from onnx_demucs_compiler.stages.decompose import RULE_KEY, Site, lower
+
+aten = torch.ops.aten
+
+
+class Function(nn.Module):
+    """A function of one tensor as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+def lowering(name: str, op: Any, implementation: Callable[..., Any], **changes: Any) -> Rule:
+    return make_rule(name, Stage.DECOMPOSE, ops=(op,), implementation=implementation, **changes)
+
+
+def lowered(module: nn.Module, *rules: Rule, shape: tuple[int, ...] = (2, 8)) -> tuple[Any, Recorder]:
+    recorder = Recorder()
+    program = torch.export.export(module, (torch.randn(shape),), strict=False)
+    return lower(program, tuple(rules), recorder), recorder
+
+
+def operators(program: Any) -> list[str]:
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
+def negated_twice(site: Site, x: Tensor) -> Tensor:
+    return x.neg().neg().relu()
+
+
+def test_a_rule_replaces_the_operator() -> None:
+    rule = lowering("relu-by-neg", aten.relu.default, lambda site, x: x.clamp(min=0))
+    module = Function(lambda x: x.relu() + 1)
+    program, recorder = lowered(module, rule)
+    assert operators(program) == ["aten.clamp.default", "aten.add.Tensor"]
+    assert recorder.fires("relu-by-neg") == 1
+    x = torch.randn(2, 8)
+    assert torch.equal(program.module()(x), module(x))
+
+
+def test_a_refusal_falls_through_to_the_next_rule_and_then_to_the_operator() -> None:
+    refusing = lowering("first", aten.relu.default, lambda site, x: Refusal("not now"))
+    indifferent = lowering("second", aten.relu.default, lambda site, x: NotImplemented)
+    taking = lowering("third", aten.relu.default, lambda site, x: x.clamp(min=0))
+    program, recorder = lowered(Function(torch.relu), refusing, indifferent, taking)
+    assert operators(program) == ["aten.clamp.default"]
+    assert [(event.rule, event.reason) for event in recorder.events] == [
+        ("first", "not now"),
+        ("third", None),
+    ]
+
+    program, recorder = lowered(Function(torch.relu), refusing, indifferent)
+    assert operators(program) == ["aten.relu.default"]
+    assert recorder.fires("first") == recorder.fires("second") == 0
+
+
+def test_events_name_the_node_and_the_line() -> None:
+    rule = lowering("relu-by-neg", aten.relu.default, lambda site, x: x.clamp(min=0))
+    _, recorder = lowered(Function(lambda x: x.relu()), rule)
+    [event] = recorder.events
+    assert event.node == "relu"
+    assert event.source.startswith("test_decompose.py:")
+    assert "return self.function(x)" in event.source
+
+
+def test_nodes_of_a_rule_carry_its_name() -> None:
+    rule = lowering("in-two-steps", aten.relu.default, negated_twice)
+    program, recorder = lowered(Function(lambda x: x.relu().exp()), rule)
+    made_by = {
+        str(node.target): (node.meta.get("custom") or {}).get(RULE_KEY)
+        for node in program.graph.nodes
+        if node.op == "call_function"
+    }
+    assert made_by == {
+        "aten.neg.default": "in-two-steps",
+        "aten.relu.default": "in-two-steps",
+        "aten.exp.default": None,
+    }
+    assert recorder.costs["in-two-steps"].nodes == 3 - 1
+
+
+def test_the_name_survives_into_onnx() -> None:
+    rule = lowering("in-two-steps", aten.tanh.default, lambda site, x: x.neg().sigmoid())
+    module = Function(lambda x: x.tanh().exp())
+    model = compile(module, RuleSet([rule]), example_input=torch.randn(2, 8), verify=False).model
+    made_by = {
+        node.op_type: (node.name.partition("/")[0], {p.key: p.value for p in node.metadata_props})
+        for node in model.graph.node
+    }
+    stamped = ("in-two-steps", {RULE_KEY: "in-two-steps"})
+    assert made_by == {"Neg": stamped, "Sigmoid": stamped, "Exp": ("model", {})}
+
+
+def test_static_arguments_reach_a_rule_as_numbers() -> None:
+    seen: dict[str, Any] = {}
+
+    def look(site: Site, *args: Any) -> Any:
+        seen.update(site.static)
+        return NotImplemented
+
+    module = Function(lambda x: x * (torch.arange(8.0) + torch.arange(8.0) + 1))
+    lowered(module, lowering("looks", aten.mul.Tensor, look))
+    assert list(seen) == ["other"]
+    assert seen["other"].tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
+
+
+def test_an_argument_that_depends_on_the_input_is_not_static() -> None:
+    seen: list[Any] = []
+    rule = lowering(
+        "looks", aten.mul.Tensor, lambda site, *_: seen.append(dict(site.static)) or NotImplemented
+    )
+    lowered(Function(lambda x: x * x.sum()), rule)
+    assert seen == [{}]
+
+
+def test_what_no_input_reaches_is_folded() -> None:
+    module = Function(lambda x: x + torch.arange(8.0).sin().flip(0))
+    program, _ = lowered(module)
+    x = torch.randn(2, 8)
+    torch.testing.assert_close(program.module()(x), module(x), rtol=0, atol=0)
+    compiled = compile(module, RuleSet([]), example_input=x)
+    assert [node.op_type for node in compiled.model.graph.node] == ["Add"]
+
+
+@pytest.mark.xfail(reason="what feeds a stored constant still runs, and is exported as dead code")
+def test_rules_are_not_asked_about_what_was_folded() -> None:
+    rule = lowering("sine", aten.sin.default, lambda site, x: x.cos())
+    program, recorder = lowered(Function(lambda x: x + torch.arange(8.0).sin().flip(0)), rule)
+    assert recorder.fires("sine") == 0
+    assert operators(program) == ["aten.add.Tensor"]
+
+
+def test_writing_in_place_does_not_fool_the_folding() -> None:
+    def accumulate(x: Tensor) -> Tensor:
+        total = torch.zeros(8)
+        total += x[0]
+        return total * 2
+
+    module = Function(accumulate)
+    program, _ = lowered(module)
+    x = torch.randn(2, 8)
+    torch.testing.assert_close(program.module()(x), accumulate(x), rtol=0, atol=0)
+
+
+def test_weights_are_not_stored_twice() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(64, 64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ (self.weight * 2) + x @ self.weight
+
+    program, _ = lowered(Scaled(), shape=(2, 64))
+    stored = [*program.state_dict.values(), *program.constants.values()]
+    assert sum(tensor.numel() for tensor in stored) == 64 * 64
+
+
+def test_a_small_constant_that_is_expanded_stays_small() -> None:
+    module = Function(lambda x: x + torch.arange(512.0)[:, None].expand(512, 4096))
+    program, _ = lowered(module, shape=(512, 4096))
+    stored = [*program.state_dict.values(), *program.constants.values()]
+    assert sum(tensor.numel() for tensor in stored) <= 512
+
+
+def test_a_complex_operator_that_no_rule_knows() -> None:
+    module = Function(lambda x: torch.linalg.eigvals(x.reshape(4, 4)).real)
+    with pytest.raises(CompilerError) as error:
+        compile(module, default, example_input=torch.randn(2, 8))
+    message = str(error.value)
+    assert "\n" not in message
+    assert "aten.linalg_eigvals.default" in message or "aten._linalg_eigvals.default" in message
+    assert "test_decompose.py:" in message
+    assert "return self.function(x)" in message
+
+
+def test_complex_arithmetic_without_any_rules() -> None:
+    module = Function(lambda x: torch.view_as_complex(x.reshape(2, 4, 2)).abs())
+    with pytest.raises(CompilerError, match=r"no rule lowers aten\.view_as_complex\.default"):
+        compile(module, RuleSet([]), example_input=torch.randn(2, 8))
+
+
+def test_a_complex_output_is_refused() -> None:
+    module = Function(lambda x: torch.view_as_complex(x.reshape(2, 4, 2)))
+    with pytest.raises(CompilerError, match="returns a complex tensor.*view_as_real"):
+        compile(module, default, example_input=torch.randn(2, 8))
+
+
+def test_a_complex_constant_as_output_is_refused_too() -> None:
+    module = Function(lambda x: (x, torch.ones(2, dtype=torch.complex64)))
+    with pytest.raises(CompilerError, match="returns a complex tensor"):
+        compile(module, default, example_input=torch.randn(2, 8))

@@ -1,0 +1,155 @@
+"""Rewriting ONNX subgraphs, translating operators, and operating on whole graphs."""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from engine_examples import make_rule, two_stems
+from onnxscript import opset18 as op
+from onnxscript.rewriter import MatchResult
+from onnxscript.rewriter.pattern import RewriteRuleClassBase
+from torch import nn
+
+from onnx_demucs_compiler import CompilerError, compile, default
+from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.report import Recorder
+from onnx_demucs_compiler.rule import Refusal, Stage
+from onnx_demucs_compiler.ruleset import RuleSet
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.rewrite import rewritten
+from onnx_demucs_compiler.stages.surgery import operated, surgeon
+
+aten = torch.ops.aten
+
+GRAPH = """
+<ir_version: 8, opset_import: ["" : 18]>
+chain (float[4] x) => (float[4] y) {
+    a = Neg(x)
+    b = Neg(a)
+    c = Abs(b)
+    d = Neg(c)
+    y = Neg(d)
+}
+"""
+
+
+class NegatedTwice(RewriteRuleClassBase):
+    """``Neg(Neg(x))`` → ``Identity(x)``, unless x is the input."""
+
+    def pattern(self, op: Any, x: Any) -> Any:
+        return op.Neg(op.Neg(x))
+
+    def check(self, _: Any, x: ir.Value, **__: Any) -> MatchResult:
+        result = MatchResult()
+        return result.fail("this is the input") if x.is_graph_input() else result
+
+    def rewrite(self, op: Any, x: ir.Value) -> Any:
+        return op.Identity(x)
+
+
+def negated_twice() -> Any:
+    return make_rule("negated-twice", Stage.REWRITE, implementation=NegatedTwice)
+
+
+def types(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+def test_firings_and_refusals_are_recorded() -> None:
+    model, recorder = ir.from_onnx_text(GRAPH), Recorder()
+    rewritten(model, (negated_twice(),), recorder)
+    assert types(model) == ["Neg", "Neg", "Abs", "Identity"]
+    assert [event.reason for event in recorder.events] == ["this is the input", None]
+    cost = recorder.costs["negated-twice"]
+    assert (cost.fires, cost.refusals, cost.nodes) == (1, 1, -1)
+
+
+def test_nodes_of_a_rewrite_carry_its_name() -> None:
+    model = ir.from_onnx_text(GRAPH)
+    rewritten(model, (negated_twice(),), Recorder())
+    made_by = [node.metadata_props.get(RULE_KEY) for node in model.graph]
+    assert made_by == [None, None, None, "negated-twice"]
+
+
+def test_a_pass_refuses_or_says_how_often_it_fired() -> None:
+    model, recorder = ir.from_onnx_text(GRAPH), Recorder()
+    rules = (
+        make_rule("fires", implementation=lambda model, options: 2),
+        make_rule("idle", implementation=lambda model, options: 0),
+        make_rule("refuses", implementation=lambda model, options: Refusal(f"not for {options.target}")),
+    )
+    operated(model, rules, Options(), recorder)
+    assert [(event.rule, event.reason) for event in recorder.events] == [
+        ("fires", None),
+        ("fires", None),
+        ("refuses", "not for portable"),
+    ]
+
+
+def test_surgery_keeps_what_nodes_say_of_themselves() -> None:
+    model = ir.from_onnx_text(GRAPH)
+    for index, node in enumerate(model.graph):
+        node.name = f"node_{index}"
+        node.metadata_props[RULE_KEY] = f"rule-{index}"
+    with surgeon(model) as edited:
+        edited.nodes[2].op = "Ceil"
+    assert types(model) == ["Neg", "Neg", "Ceil", "Neg", "Neg"]
+    assert [node.metadata_props[RULE_KEY] for node in model.graph] == [f"rule-{index}" for index in range(5)]
+
+
+def test_a_translation_is_used_and_stamped() -> None:
+    def relu_by_max(x: ir.Value) -> Any:
+        return op.Max(x, op.Constant(value_float=0.0))
+
+    rule = make_rule("relu-by-max", Stage.TRANSLATE, implementation=relu_by_max)
+    compiled = compile(nn.ReLU(), RuleSet([rule]), example_input=torch.randn(2, 8))
+    [node] = compiled.model.graph.node
+    assert (node.op_type, node.name) == ("Max", "relu-by-max/Max_0")
+    assert compiled.metadata.rules == ("relu-by-max",)
+
+
+def test_a_translation_that_refuses_leaves_the_operator_to_torch_onnx() -> None:
+    def refuse(node: Any) -> Refusal:
+        return Refusal("not here")
+
+    rule = make_rule("relu-by-max", Stage.TRANSLATE, implementation=lambda x: x, guard=refuse)
+    compiled = compile(nn.ReLU(), RuleSet([rule]), example_input=torch.randn(2, 8))
+    assert [node.op_type for node in compiled.model.graph.node] == ["Relu"]
+    [event] = compiled.report.events
+    assert (event.rule, event.reason) == ("relu-by-max", "not here")
+
+
+def test_an_operator_without_translation() -> None:
+    class Digamma(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.entr(x) + torch.igamma(x.abs() + 1, x.abs())
+
+    with pytest.raises(CompilerError, match="torch.onnx cannot translate the model: .*igamma") as error:
+        compile(Digamma(), example_input=torch.rand(2, 8))
+    assert "\n" not in str(error.value)
+
+
+def test_a_translation_that_is_wrong_is_caught() -> None:
+    rule = make_rule("wrong", Stage.TRANSLATE, ops=(aten.convolution.default, aten.conv1d.default),
+                     implementation=lambda x, *rest: op.Conv(x, rest[0], pads=[1, 1]))  # fmt: skip
+    with pytest.raises(CompilerError, match="parity failed: speech on .* below the gate of 100 dB"):
+        compile(two_stems(), default | rule)
+
+
+def test_the_bundled_rules_fire_on_htdemucs(compiled: Any) -> None:
+    fired = set(compiled.metadata.rules)
+    assert {"stft-as-matmul", "istft-as-matmul", "complex-as-real-pairs", "attention-as-matmul"} <= fired
+    stamped = {item.value for node in compiled.model.graph.node for item in node.metadata_props}
+    assert {"stft-as-matmul", "istft-as-matmul", "complex-as-real-pairs", "attention-as-matmul"} <= stamped
+    prefixes = {node.name.partition("/")[0] for node in compiled.model.graph.node}
+    assert prefixes == stamped | {"model"}
+    assert len({node.name for node in compiled.model.graph.node}) == len(compiled.model.graph.node)
+
+
+def test_no_source_line_or_path_is_left_in_the_artefact(compiled: Any) -> None:
+    data = compiled.model.SerializeToString()
+    assert b"site-packages" not in data
+    assert b".py" not in data
+    assert np.frombuffer(data, np.uint8).size == compiled.report.bytes
