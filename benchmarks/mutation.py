@@ -56,7 +56,7 @@ def main() -> None:
 
 def _snr_with(model: ModelProto, name: str, mix: np.ndarray, reference: np.ndarray) -> float:
     """The worst stem's SNR with one parameter scaled."""
-    stored = next(item for item in model.graph.initializer if item.name in (name, f"{name}.transposed"))
+    stored = next(item for item in model.graph.initializer if item.name == name)
     original = copy.deepcopy(stored)
     stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored) * np.float32(SCALE), stored.name))
     try:

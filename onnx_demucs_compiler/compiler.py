@@ -11,7 +11,7 @@ import torch
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact import CompiledModel, serialized
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals, run_eager
 from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.metadata import ArtifactMetadata
@@ -92,6 +92,8 @@ def compile(  # noqa: A001 - the verb of the trade
         target, interface, precision, DEFAULT_OPSET if opset is None else opset, batch, length, track, stems
     )
     rules = default_rules() if rules is None else rules
+    if not isinstance(rules, RuleSet):
+        raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
     recorder = Recorder(on_step)
     with recorder.step("load"):
         source = _private_copy(as_source_model(model, example_input=example_input, repo=repo))
@@ -181,7 +183,10 @@ def _export(source: SourceModel, example: tuple[torch.Tensor, ...]) -> ExportedP
 
 
 def _private_copy(source: SourceModel) -> SourceModel:
-    module = copy.deepcopy(source.module).float().cpu().eval()
+    try:
+        module = copy.deepcopy(source.module).float().cpu().eval()
+    except RuntimeError as error:
+        raise CompilerError(f"{source.name} cannot be copied ({_first_line(error)})") from error
     return source.with_module(module.requires_grad_(False))
 
 

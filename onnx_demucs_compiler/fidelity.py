@@ -12,7 +12,7 @@ import onnxruntime as ort
 import torch
 import torch.utils._pytree as pytree
 
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.session import session_options
 from onnx_demucs_compiler.synthesis import synthetic_song
 
@@ -30,6 +30,9 @@ DEFAULT_MIN_SNR_DB = {"fp32": 100.0}
 
 # What rounding in another order may cost where PyTorch's own float32 does not clear the gate.
 ALLOWANCE_DB = 12.0
+
+# However little PyTorch keeps, what falls below this is another function and not a rounding of this one.
+FLOOR_DB = 75.0
 
 # A signal whose peak lies below this (-120 dBFS) is silent, and SNR says nothing about it.
 SILENT = 1e-6
@@ -67,8 +70,9 @@ class Gate:
     Attributes:
         min_snr_db: in dB.
         follows_torch: where PyTorch's own float32 comes within :data:`ALLOWANCE_DB` of the gate or below
-            it, ask for no more than its SNR less that allowance: some weights and signals amplify every
-            rounding, and no graph can be held to more than the model itself keeps.
+            it, ask for no more than its SNR less that allowance, but never for less than
+            :data:`FLOOR_DB`: some weights and signals amplify every rounding, and no graph can be held to
+            more than the model itself keeps.
     """
 
     min_snr_db: float
@@ -89,9 +93,9 @@ class Gate:
 
     def wanted_db(self, measurement: Measurement) -> float:
         """What one measurement has to reach."""
-        if not self.follows_torch:
+        if not self.follows_torch or math.isnan(measurement.torch_snr_db):
             return self.min_snr_db
-        return min(self.min_snr_db, measurement.torch_snr_db - ALLOWANCE_DB)
+        return min(self.min_snr_db, max(FLOOR_DB, measurement.torch_snr_db - ALLOWANCE_DB))
 
     def check(self, measurements: Sequence[Measurement]) -> None:
         """Let only faithful outputs pass.
@@ -132,9 +136,13 @@ def snr_db(reference: NDArray[Any], output: NDArray[Any]) -> float:
     reference = reference.astype(np.float64)
     noise = float(np.sum((output.astype(np.float64) - reference) ** 2))
     signal = float(np.sum(reference**2))
+    if math.isnan(noise) or math.isnan(signal):
+        return math.nan
     if noise == 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    if signal == 0 or math.isinf(noise):
+        return -math.inf
+    return 10 * math.log10(signal / noise)
 
 
 def measure(
@@ -150,10 +158,15 @@ def measure(
         signals: inputs by name.
 
     Raises:
+        UsageError: a signal has another shape than the model's input.
         CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
     """
+    _check_shapes(signals, source)
     payload = model if isinstance(model, bytes) else model.SerializeToString()
-    session = ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
+    try:
+        session = ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise CompilerError(f"ONNX Runtime cannot load the compiled graph: {error}") from error
     names = [item.name for item in session.get_inputs()]
     double = copy.deepcopy(source.module).double()
     measurements: list[Measurement] = []
@@ -164,6 +177,14 @@ def measure(
         outputs = session.run(None, feeds)
         measurements += _compare(signal, source.sources, reference, single, outputs)
     return tuple(measurements)
+
+
+def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], source: SourceModel) -> None:
+    wanted = [list(value.shape) for value in source.example()]
+    for name, values in signals.items():
+        found = [list(value.shape) for value in values]
+        if found != wanted:
+            raise UsageError(f"the signal {name} has the shape {found}, and {source.name} takes {wanted}")
 
 
 def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
@@ -226,6 +247,8 @@ def probe_signals(
         return tuple(make(value) if value.is_floating_point() else value for value in example)
 
     def song(value: torch.Tensor) -> torch.Tensor:
+        if value.ndim == 0 or value.numel() == 0:
+            return torch.zeros_like(value)
         samples = value.shape[-1]
         flat = synthetic_song(samples, sample_rate or 44100, channels=value.numel() // samples)
         return torch.from_numpy(flat).reshape(value.shape)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
+from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading.demucs_models import load_model, sole_member
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
@@ -11,7 +14,7 @@ from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["SourceModel", "as_source_model", "from_module", "load_model", "make_lively"]
 
@@ -25,11 +28,13 @@ def as_source_model(
     """What :func:`onnx_demucs_compiler.compile` takes, as a :class:`SourceModel`.
 
     Raises:
-        UsageError: If no model has the name.
+        UsageError: If no model has the name, or it is neither a module nor a name.
         CompilerError: If it cannot be loaded, or is a bag of several models.
     """
     if isinstance(model, SourceModel):
         return model
     if isinstance(model, str):
         return load_model(model, repo)
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
     return from_module(sole_member(model, type(model).__name__), example_input=example_input)

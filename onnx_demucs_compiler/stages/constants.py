@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.fx import Interpreter
 
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.stages.source import source_line
+
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
@@ -55,6 +58,17 @@ def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, 
         if node in stored and any(user not in stored for user in node.users):
             names[node] = _store_value(module, node.name, static[node])
     return names
+
+
+def only_for_constants(
+    module: GraphModule, static: dict[Node, Any], names: dict[Node, ConstantName]
+) -> set[Node]:
+    """The static nodes that nothing needs any more once the named ones are stored."""
+    unneeded: set[Node] = set()
+    for node in reversed(module.graph.nodes):
+        if node in static and all(user in unneeded or user in names for user in node.users):
+            unneeded.add(node)
+    return unneeded - set(names)
 
 
 def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
@@ -102,7 +116,19 @@ class _StaticInterpreter(Interpreter):
         with torch.no_grad():
             for node in module.graph.nodes:
                 if node not in dynamic and node.op != "output":
+                    _refuse_random(node)
                     self.env[node] = self.values[node] = self.run_node(node)
+
+
+def _refuse_random(node: Node) -> None:
+    if (
+        isinstance(node.target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in node.target.tags
+    ):
+        raise CompilerError(
+            f"the model draws random numbers ({node.target} at {source_line(node) or 'an unknown line'}), "
+            "and a graph would repeat the same ones; replace them with a constant, or substitute the function"
+        )
 
 
 def _reached_from(module: GraphModule, is_source: Any) -> set[Node]:

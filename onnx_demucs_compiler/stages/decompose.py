@@ -20,7 +20,13 @@ from torch.fx import Interpreter, Node
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.rule import Refusal
-from onnx_demucs_compiler.stages.constants import ComplexName, evaluate_static, store_constants
+from onnx_demucs_compiler.stages.constants import (
+    ComplexName,
+    evaluate_static,
+    only_for_constants,
+    store_constants,
+)
+from onnx_demucs_compiler.stages.source import source_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,12 +116,15 @@ class _Lowering(Interpreter):
                 self.claims[op].append(rule)
         static = evaluate_static(module)
         self.constants = store_constants(module, static)
+        self.unneeded = only_for_constants(module, static, self.constants)
         claimed = (node for node in module.graph.nodes if node.target in self.claims)
         self.sites = {node: Site(node, _static_arguments(node, static)) for node in claimed}
 
     def run_node(self, node: Node) -> Any:
         if node in self.constants:
             return self._constant(self.constants[node])
+        if node in self.unneeded:
+            return None
         self.node = node
         return super().run_node(node)
 
@@ -172,17 +181,6 @@ def _no_rule(node: Node) -> CompilerError:
         f"no rule lowers {node.target} on a complex tensor, and ONNX has no complex dtype; "
         f"the model calls it at {source_line(node) or 'an unknown line'}"
     )
-
-
-def source_line(node: Node) -> str:
-    """The innermost line of the model's own source that a node comes from, as ``file.py:12: code``."""
-    frames = (node.stack_trace or "").replace("\\", "/").split('File "')[1:]
-    own = [frame for frame in frames if "/torch/" not in frame.partition('"')[0]]
-    if not own:
-        return ""
-    where, _, code = own[-1].partition("\n")
-    path, _, rest = where.partition('", line ')
-    return f"{path.rpartition('/')[2]}:{rest.partition(',')[0]}: {code.strip()}"
 
 
 def _count_nodes(program: ExportedProgram, rules: tuple[Rule, ...], recorder: Recorder) -> None:

@@ -11,6 +11,7 @@ from onnxscript.rewriter import RULE_NAME_TAG, MatchingTracer, MatchStatus, Rewr
 
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
+from onnx_demucs_compiler.stages.weights import may_fold, store_as_used
 
 if TYPE_CHECKING:
     from onnxscript.rewriter import MatchResult
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 def simplify(model: ir.Model) -> None:
     """Fold what is constant and drop what is unused, in place, with onnxscript's own optimiser.
 
-    Its size limits keep a weight from being stored a second time in another layout.
+    Nothing large is stored a second time in another layout, and weights keep their names.
     """
-    _transpose_weights(model)
-    onnxscript.optimizer.optimize_ir(model)
+    onnxscript.optimizer.optimize_ir(model, should_fold=may_fold)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    store_as_used(model)
     for node in model.graph.all_nodes():
         node.metadata_props.pop(RULE_NAME_TAG, None)
     _make_contiguous(model)
@@ -39,25 +40,6 @@ def _make_contiguous(model: ir.Model) -> None:
         array = value.const_value.numpy() if value.const_value else None
         if array is not None and not array.flags.c_contiguous:
             value.const_value = ir.tensor(array.copy(), name=name)
-
-
-def _transpose_weights(model: ir.Model) -> None:
-    """Store a weight that is only ever wanted transposed in that layout, under its own name."""
-    for node in list(model.graph):
-        weight = node.inputs[0] if node.op_type == "Transpose" else None
-        if weight is None or not weight.is_initializer() or len(weight.uses()) > 1:
-            continue
-        assert weight.name is not None, "an initializer has a name"
-        assert weight.const_value is not None, "an initializer has a value"
-        perm = node.attributes["perm"].as_ints()
-        array = weight.const_value.numpy().transpose(perm).copy()
-        transposed = ir.Value(name=f"{weight.name}.transposed", shape=ir.Shape(array.shape))
-        transposed.const_value = ir.tensor(array, name=transposed.name)
-        transposed.dtype = transposed.const_value.dtype
-        node.outputs[0].replace_all_uses_with(transposed)
-        model.graph.remove(node, safe=True)
-        del model.graph.initializers[weight.name]
-        model.graph.register_initializer(transposed)
 
 
 def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.stages.decompose import RULE_KEY, source_line
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.source import source_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

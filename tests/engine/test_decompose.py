@@ -140,7 +140,6 @@ def test_what_no_input_reaches_is_folded() -> None:
     assert [node.op_type for node in compiled.model.graph.node] == ["Add"]
 
 
-@pytest.mark.xfail(reason="what feeds a stored constant still runs, and is exported as dead code")
 def test_rules_are_not_asked_about_what_was_folded() -> None:
     rule = lowering("sine", aten.sin.default, lambda site, x: x.cos())
     program, recorder = lowered(Function(lambda x: x + torch.arange(8.0).sin().flip(0)), rule)

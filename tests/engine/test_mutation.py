@@ -112,7 +112,6 @@ def test_every_weight_is_in_the_graph(homes: dict[str, list[str]]) -> None:
     assert [name for name, found in homes.items() if not found] == []
 
 
-@pytest.mark.xfail(reason="weights that are reshaped are stored under the name of the reshaping")
 def test_weights_keep_their_names(homes: dict[str, list[str]]) -> None:
     renamed = {
         name: found for name, found in homes.items() if not all(home.startswith(name) for home in found)

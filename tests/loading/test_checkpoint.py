@@ -30,7 +30,7 @@ def test_checkpoint_gives_the_model_that_was_saved(
 ) -> None:
     path = write_checkpoint(package)
     model = load_model(str(path))
-    assert model.name == str(path)
+    assert model.name == path.stem
     assert model.sources == ("speech", "noise")
     assert (model.sample_rate, model.audio_channels, model.segment) == (8000, 2, 1600)
     assert model.provenance == f"checkpoint {path.name}, sha256 {path.stem.partition('-')[2]}"

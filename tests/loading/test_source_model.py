@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading import SourceModel, from_module
 
 
@@ -66,13 +65,13 @@ def test_example_input_decides_over_the_module() -> None:
     assert (model.audio_channels, model.segment) == (1, 4096)
 
 
-def test_example_input_of_another_rank_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"\[2, 4096\].*give \[batch, channels, samples\]"):
-        from_module(Separator(), example_input=torch.zeros(2, 4096))
+def test_example_input_of_another_rank_is_the_example() -> None:
+    example = torch.zeros(2, 4096)
+    assert from_module(Separator(), example_input=example).example() == (example,)
 
 
-def test_module_is_put_in_eval_mode() -> None:
-    assert not from_module(nn.Sequential(nn.Dropout()).train()).module.training
+def test_module_is_left_as_it_is() -> None:
+    assert from_module(nn.Sequential(nn.Dropout()).train()).module.training
 
 
 def test_digest_is_over_name_dtype_shape_and_bytes_sorted_by_name() -> None:

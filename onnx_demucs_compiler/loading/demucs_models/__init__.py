@@ -10,6 +10,8 @@ from onnx_demucs_compiler.loading.demucs_models.pretrained import HUB_PREFIX, lo
 from onnx_demucs_compiler.loading.demucs_models.untrained import UNTRAINED_PREFIX, load_untrained
 from onnx_demucs_compiler.loading.source_model import SourceModel
 
+__all__ = ["load_model", "sole_member"]
+
 
 def load_model(spec: str, repo: Path | None = None) -> SourceModel:
     """Load the model that a user names.
@@ -28,6 +30,12 @@ def load_model(spec: str, repo: Path | None = None) -> SourceModel:
         CompilerError: If the checkpoint is missing, damaged or of another kind, cannot be downloaded, or
             the name stands for several models.
     """
+    source = _resolve(spec, repo)
+    source.module.eval()
+    return source
+
+
+def _resolve(spec: str, repo: Path | None) -> SourceModel:
     if repo is not None:
         return load_from_folder(spec, repo)
     if spec.startswith(UNTRAINED_PREFIX):
@@ -35,9 +43,6 @@ def load_model(spec: str, repo: Path | None = None) -> SourceModel:
     if _is_path(spec):
         return load_checkpoint(Path(spec), Path(spec).stem)
     return load_pretrained(spec)
-
-
-__all__ = ["load_model", "sole_member"]
 
 
 def _is_path(spec: str) -> bool:

@@ -16,6 +16,11 @@ from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 UNTRAINED_PREFIX = "untrained:"
 
+# Random weights amplify rounding errors more or less, as luck has it. Under this seed PyTorch's own float32
+# keeps 116 dB and more on noise and on a song, so that a parity check sees the graph and not the model;
+# benchmarks/conditioning.py prints the figure for other seeds.
+DEFAULT_SEED = 1
+
 _FOUR_STEMS = ("drums", "bass", "other", "vocals")
 _SEED = re.compile(r"seed=([0-9]{1,18})")
 
@@ -47,7 +52,7 @@ ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
 def load_untrained(spec: str) -> SourceModel:
     """Build the architecture that ``untrained:NAME[?seed=N]`` names, with lively weights.
 
-    The seed is 0 unless given. The weights depend on NAME and the seed alone, and the global random state
+    The seed is :data:`DEFAULT_SEED` unless given. The weights depend on NAME and the seed alone, and the global random state
     is left as it was.
 
     Raises:
@@ -62,7 +67,7 @@ def _parse(spec: str) -> tuple[str, int]:
     if name not in ARCHITECTURES:
         raise unknown_name(name, ARCHITECTURES, where="can be built untrained")
     if not question_mark:
-        return name, 0
+        return name, DEFAULT_SEED
     match = _SEED.fullmatch(query)
     if match is None:
         raise UsageError(

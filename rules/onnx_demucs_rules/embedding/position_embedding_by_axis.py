@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def position_embedding_by_axis(module: nn.Module) -> list[Patch] | Refusal:
     """Four slice assignments → ``cat`` of two expanded embeddings, one per axis."""
-    homes = {sys.modules[type(child).__module__] for child in module.modules()}
     name = "create_2d_sin_embedding"
+    homes = sorted({type(child).__module__ for child in module.modules()})
     users = [
-        home for home in homes if getattr(home, name, create_2d_sin_embedding) is not create_2d_sin_embedding
+        home
+        for home in homes
+        if getattr(sys.modules[home], name, create_2d_sin_embedding) is not create_2d_sin_embedding
     ]
     if not users:
         return Refusal("the model has no two-dimensional position embedding")
-    return [Patch(home, name, create_2d_sin_embedding) for home in users]
+    return [Patch(sys.modules[home], name, create_2d_sin_embedding) for home in users]
 
 
 def create_2d_sin_embedding(

@@ -1,0 +1,19 @@
+"""Where in the model's own source a node comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+
+def source_line(node: Node) -> str:
+    """The innermost line of the model's own source that a node comes from, as ``file.py:12: code``."""
+    frames = (node.stack_trace or "").replace("\\", "/").split('File "')[1:]
+    own = [frame for frame in frames if "/torch/" not in frame.partition('"')[0]]
+    if not own:
+        return ""
+    where, _, code = own[-1].partition("\n")
+    path, _, rest = where.partition('", line ')
+    return f"{path.rpartition('/')[2]}:{rest.partition(',')[0]}: {code.strip()}"

@@ -1,0 +1,74 @@
+"""Weights keep their names: a parameter wanted in another layout is stored in that layout, as itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+# What torch.onnx says of an initializer that is a parameter of the module.
+KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
+
+LARGE = 8192
+
+LAYOUTS: dict[str, Callable[[NDArray[Any], ir.Node], NDArray[Any]]] = {
+    "Transpose": lambda array, node: array.transpose(node.attributes["perm"].as_ints()),
+    "Reshape": lambda array, node: array.reshape(_second_input(node)),
+    "Unsqueeze": lambda array, node: np.expand_dims(array, tuple(_second_input(node))),
+    "Squeeze": lambda array, node: np.squeeze(array, tuple(_second_input(node))),
+}
+
+
+def may_fold(node: ir.Node) -> bool | None:
+    """Keep a constant folder from giving a weight a new name, and from storing a large table twice.
+
+    Returns:
+        ``False`` to leave the node alone, ``None`` to let the folder's own limits decide.
+    """
+    values = [value for value in node.inputs if value is not None]
+    if any(_is_weight(value) for value in values):
+        return False
+    large = any(value.const_value is not None and value.const_value.size > LARGE for value in values)
+    return False if large and node.op_type in LAYOUTS else None
+
+
+def store_as_used(model: ir.Model) -> None:
+    """Store each weight whose only use is in another layout in that layout, in place."""
+    for node in list(model.graph):
+        weight = node.inputs[0] if node.op_type in LAYOUTS else None
+        if weight is None or not _is_weight(weight) or len(weight.uses()) > 1:
+            continue
+        if any(value is None or value.const_value is None for value in node.inputs):
+            continue
+        _replace(model.graph, node, weight)
+
+
+def _replace(graph: ir.Graph, node: ir.Node, weight: ir.Value) -> None:
+    assert weight.name is not None, "an initializer has a name"
+    assert weight.const_value is not None, "an initializer has a value"
+    array = np.ascontiguousarray(LAYOUTS[node.op_type](weight.const_value.numpy(), node))
+    stored = ir.Value(name=weight.name, shape=ir.Shape(array.shape))
+    stored.const_value = ir.tensor(array, name=weight.name)
+    stored.dtype = stored.const_value.dtype
+    stored.metadata_props.update(weight.metadata_props)
+    node.outputs[0].replace_all_uses_with(stored)
+    graph.remove(node, safe=True)
+    del graph.initializers[weight.name]
+    graph.register_initializer(stored)
+
+
+def _is_weight(value: ir.Value) -> bool:
+    return value.is_initializer() and value.metadata_props.get(KIND) == "PARAMETER"
+
+
+def _second_input(node: ir.Node) -> list[int]:
+    value = node.inputs[1]
+    assert value is not None, "the caller has looked"
+    assert value.const_value is not None, "the caller has looked"
+    return [int(item) for item in value.const_value.numpy()]
