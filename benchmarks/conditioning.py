@@ -1,6 +1,6 @@
 """How many dB PyTorch's own float32 keeps against float64 on lively weights, seed by seed.
 
-    python benchmarks/conditioning.py [--model htdemucs] [SEED ...] [--audio FILE]
+python benchmarks/conditioning.py [--model htdemucs] [SEED ...] [--audio FILE]
 """
 
 from __future__ import annotations

@@ -143,17 +143,17 @@ def build(
     def of(stage: Stage) -> Any:
         return rules.stage(stage, options.target)
 
-    with quiet(), recorder.step("trace"), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
+    with recorder.step("trace"), quiet(), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
         program = _export(source, example)
         names = program.graph_signature.user_inputs
-    with quiet(), recorder.step("decompose"):
+    with recorder.step("decompose"), quiet():
         program = lower(program, of(Stage.DECOMPOSE), recorder)
-    with quiet(), recorder.step("translate"):
+    with recorder.step("translate"), quiet():
         model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder, names)
-    with quiet(), recorder.step("rewrite"):
+    with recorder.step("rewrite"), quiet():
         simplify(model)
         rewritten(model, of(Stage.REWRITE), recorder)
-    with quiet(), recorder.step("surgery"):
+    with recorder.step("surgery"), quiet():
         operated(model, of(Stage.SURGERY), options, recorder)
     return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,15 +10,14 @@ import torch
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
-from onnx_demucs_rules.spectral.envelope import divide, kept_samples
 from onnx_demucs_rules.spectral.examples import PAIRS, Resynthesis
-from onnx_demucs_rules.spectral.stft_call import bin_weights, inverse_refusal, one_side, resolve
+from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from onnx_demucs_compiler.complex_pair import ComplexPair
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
 
@@ -52,49 +51,27 @@ aten = torch.ops.aten
              because="no factorisation of n_fft 998 halves", beside=(*PAIRS, "istft-as-conv")),
     ],
 )  # fmt: skip
-def istft_as_matmul(
-    site: Site,
-    spectrum: ComplexPair,
-    n_fft: int,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Any = None,
-    center: bool = True,
-    normalized: bool = False,
-    onesided: bool | None = None,
-    length: int | None = None,
-    return_complex: bool = False,
-) -> Tensor | Refusal:
+@lowers_istft
+def istft_as_matmul(spectrum: ComplexPair, transform: Transform) -> Tensor | Refusal:
     """Inverse STFT of ``[B, bins, T]`` → the two products of ``stft-as-matmul``, transposed.
 
     ``Z[(j, c), p, t] = Σ_(c', q) outer[(c', q), (j, c)] · X[c', p + n1·q, t]``, then
     ``x[n2·i + j, t] = Σ_(c, p) inner[j, (c, p), i] · Z[j, c, p, t]``: a real DFT matrix times a
     spectrum of half the bins, each but the first and last counted twice.
     """
-    transform = resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
-    if isinstance(transform, Refusal):
-        return transform
-    if refusal := inverse_refusal(spectrum, return_complex):
-        return refusal
-    spectrum, transform = one_side(spectrum, transform)
-    split = factorise(n_fft, transform.bins)
+    split = factorise(transform.n_fft, transform.bins)
     if split is None:
-        return Refusal(why_not_factorised(n_fft))
-
+        return Refusal(why_not_factorised(transform.n_fft))
     halves = torch.stack([spectrum.real, spectrum.imag])
-    halves = halves if halves.ndim == 4 else halves[:, None]
     batch, bins, count = halves.shape[1:]
-    missing = split.rows(bins) * split.n1 - bins
+    rows = split.rows(bins)
+    missing = rows * split.n1 - bins
     weights = np.pad(bin_weights(transform), (0, missing))
     by_bin = torch.nn.functional.pad(halves.transpose(1, 2), (0, 0, 0, 0, 0, missing))
     weighted = by_bin * as_constant(weights[:, None, None], halves)
     outer = as_constant(split.outer(bins).T, halves)
-    partial = torch.matmul(outer, weighted.reshape(2 * split.rows(bins), split.n1 * batch * count))
+    partial = torch.matmul(outer, weighted.reshape(2 * rows, split.n1 * batch * count))
     inner = as_constant(split.inner(transform.window), halves).transpose(1, 2)
     by_phase = torch.matmul(inner, partial.reshape(split.n2, 2 * split.n1, batch * count))
-    summed = frames.overlap_add(by_phase.transpose(0, 1).reshape(n_fft, batch, count), transform.hop)
-
-    signal = divide(summed, transform, count, kept_samples(transform, count, center, length))
-    if isinstance(signal, Refusal) or spectrum.ndim == 3:
-        return signal
-    return signal[0]
+    frames_of = by_phase.transpose(0, 1).reshape(transform.n_fft, batch, count)
+    return frames.overlap_add(frames_of, transform.hop)

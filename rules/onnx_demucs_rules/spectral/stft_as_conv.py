@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.rule import Case, Numerics, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
 from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
-from onnx_demucs_rules.spectral.stft_call import resolve
+from onnx_demucs_rules.spectral.stft_call import lowers_stft
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
 
@@ -40,31 +39,10 @@ aten = torch.ops.aten
              fires=0, because="window depends on the model's input", beside=PAIRS, needed=True),
     ],
 )  # fmt: skip
-def stft_as_conv(
-    site: Site,
-    signal: Tensor,
-    n_fft: int,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Any = None,
-    normalized: bool = False,
-    onesided: bool | None = None,
-    return_complex: bool | None = None,
-    align_to_window: bool | None = None,
-) -> ComplexPair | Tensor | Refusal:
+@lowers_stft
+def stft_as_conv(signals: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
     """STFT of ``[B, samples]`` → Conv with a ``[2·bins, 1, n_fft]`` basis and stride ``hop``."""
-    if isinstance(signal, ComplexPair):
-        return Refusal("the signal is complex")
-    if align_to_window:
-        return Refusal("align_to_window is set")
-    transform = resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
-    if isinstance(transform, Refusal):
-        return transform
-    basis = dense(transform.window, transform.bins) * (n_fft**-0.5 if normalized else 1.0)
-    batched = signal if signal.ndim == 2 else signal[None]
-    weight = as_constant(basis[:, None], signal)
-    spectrum = F.conv1d(batched[:, None], weight, stride=transform.hop)
-    real, imag = spectrum[:, : transform.bins], spectrum[:, transform.bins :]
-    if signal.ndim == 1:
-        real, imag = real[0], imag[0]
-    return ComplexPair(real, imag) if return_complex else torch.stack([real, imag], dim=-1)
+    basis = dense(transform.window, transform.bins) * transform.scale
+    weight = as_constant(basis[:, None], signals)
+    spectrum = F.conv1d(signals[:, None], weight, stride=transform.hop)
+    return spectrum[:, : transform.bins], spectrum[:, transform.bins :]

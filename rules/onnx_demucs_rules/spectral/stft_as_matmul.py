@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
 from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
-from onnx_demucs_rules.spectral.stft_call import resolve
+from onnx_demucs_rules.spectral.stft_call import lowers_stft
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
 
@@ -52,45 +51,23 @@ aten = torch.ops.aten
              fires=0, because="window depends on the model's input", beside=PAIRS, needed=True),
     ],
 )  # fmt: skip
-def stft_as_matmul(
-    site: Site,
-    signal: Tensor,
-    n_fft: int,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Any = None,
-    normalized: bool = False,
-    onesided: bool | None = None,
-    return_complex: bool | None = None,
-    align_to_window: bool | None = None,
-) -> ComplexPair | Tensor | Refusal:
+@lowers_stft
+def stft_as_matmul(signals: Tensor, transform: Transform) -> tuple[Tensor, Tensor] | Refusal:
     """STFT of ``[B, samples]`` → products with a ``[n2, 2·n1, n1]`` and a ``[2·rows, 2·n2]`` table.
 
     ``Y[j, (c, p), t] = Σ_i inner[j, (c, p), i] · x[n2·i + j, t]``, then
     ``X[(c, q), p, t] = Σ_(j, c') outer[(c, q), (j, c')] · Y[j, c', p, t]`` is bin ``p + n1·q``
     (:class:`~onnx_demucs_rules.spectral.dft.Factorisation`).
     """
-    if isinstance(signal, ComplexPair):
-        return Refusal("the signal is complex")
-    if align_to_window:
-        return Refusal("align_to_window is set")
-    transform = resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
-    if isinstance(transform, Refusal):
-        return transform
-    split = factorise(n_fft, transform.bins)
+    split = factorise(transform.n_fft, transform.bins)
     if split is None:
-        return Refusal(why_not_factorised(n_fft))
-
-    batched = signal if signal.ndim == 2 else signal[None]
-    cut = frames.cut(batched, n_fft, transform.hop)
+        return Refusal(why_not_factorised(transform.n_fft))
+    cut = frames.cut(signals, transform.n_fft, transform.hop)
     batch, count = cut.shape[1:]
-    inner = as_constant(split.inner(transform.window), signal)
-    outer = split.outer(transform.bins) * (n_fft**-0.5 if normalized else 1.0)
+    inner = as_constant(split.inner(transform.window), signals)
+    outer = as_constant(split.outer(transform.bins) * transform.scale, signals)
     by_phase = cut.reshape(split.n1, split.n2, batch * count).transpose(0, 1)
     partial = torch.matmul(inner, by_phase).reshape(2 * split.n2, split.n1 * batch * count)
-    spectrum = torch.matmul(as_constant(outer, signal), partial)
+    spectrum = torch.matmul(outer, partial)
     halves = spectrum.reshape(2, split.rows(transform.bins) * split.n1, batch, count)[:, : transform.bins]
-    real, imag = (halves[half].permute(1, 0, 2) for half in range(2))
-    if signal.ndim == 1:
-        real, imag = real[0], imag[0]
-    return ComplexPair(real, imag) if return_complex else torch.stack([real, imag], dim=-1)
+    return halves[0].permute(1, 0, 2), halves[1].permute(1, 0, 2)

@@ -1,17 +1,27 @@
-"""The arguments of ``aten.stft`` and ``aten.istft``, resolved the way ATen resolves them."""
+"""Calls of ``aten.stft`` and ``aten.istft``: everything about them but the arithmetic.
+
+A rule gives the arithmetic, for a batch and a concrete window; these wrappers make a lowering of it that
+takes the operator's arguments and resolves them the way ATen does.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_rules.spectral.envelope import divide, kept_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from onnx_demucs_compiler.stages.decompose import Site
 
@@ -39,8 +49,109 @@ class Transform:
         """The number of frequency bins in a spectrum."""
         return self.n_fft // 2 + 1 if self.onesided else self.n_fft
 
+    @property
+    def scale(self) -> float:
+        """What a spectrum is multiplied by."""
+        return self.n_fft**-0.5 if self.normalized else 1.0
 
-def resolve(
+
+def lowers_stft(
+    analyse: Callable[[Tensor, Transform], tuple[Tensor, Tensor] | Refusal],
+) -> Callable[..., Any]:
+    """Make a lowering of ``aten.stft``.
+
+    Args:
+        analyse: takes signals ``[B, samples]`` and returns real and imaginary part, ``[B, bins, T]``.
+    """
+
+    @functools.wraps(analyse)
+    def lowering(
+        site: Site,
+        signal: Tensor,
+        n_fft: int,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        window: Any = None,
+        normalized: bool = False,
+        onesided: bool | None = None,
+        return_complex: bool | None = None,
+        align_to_window: bool | None = None,
+    ) -> ComplexPair | Tensor | Refusal:
+        if isinstance(signal, ComplexPair):
+            return Refusal("the signal is complex")
+        if align_to_window:
+            return Refusal("align_to_window is set")
+        transform = _resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
+        if isinstance(transform, Refusal):
+            return transform
+        halves = analyse(signal if signal.ndim == 2 else signal[None], transform)
+        if isinstance(halves, Refusal):
+            return halves
+        real, imag = halves if signal.ndim == 2 else (halves[0][0], halves[1][0])
+        return ComplexPair(real, imag) if return_complex else torch.stack([real, imag], dim=-1)
+
+    return lowering
+
+
+def lowers_istft(synthesise: Callable[[ComplexPair, Transform], Tensor | Refusal]) -> Callable[..., Any]:
+    """Make a lowering of ``aten.istft``.
+
+    Args:
+        synthesise: takes one-sided spectra ``[B, bins, T]`` and returns the sum of the windowed frames,
+            ``[B, n_fft + hop·(T - 1)]``.
+    """
+
+    @functools.wraps(synthesise)
+    def lowering(
+        site: Site,
+        spectrum: ComplexPair,
+        n_fft: int,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        window: Any = None,
+        center: bool = True,
+        normalized: bool = False,
+        onesided: bool | None = None,
+        length: int | None = None,
+        return_complex: bool = False,
+    ) -> Tensor | Refusal:
+        transform = _resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
+        if isinstance(transform, Refusal):
+            return transform
+        if return_complex:
+            return Refusal("a complex signal is asked for")
+        if not isinstance(spectrum.shape[-1], int):
+            return Refusal("the number of frames is dynamic")
+        transform = replace(transform, onesided=True)
+        summed = synthesise(_batched_one_side(spectrum, transform), transform)
+        if isinstance(summed, Refusal):
+            return summed
+        count = spectrum.shape[-1]
+        signal = divide(summed, transform, count, kept_samples(transform, count, center, length))
+        return signal if isinstance(signal, Refusal) or spectrum.ndim == 3 else signal[0]
+
+    return lowering
+
+
+def _batched_one_side(spectrum: ComplexPair, transform: Transform) -> ComplexPair:
+    """``[B, bins, T]``: of a two-sided spectrum ATen looks at one side when the signal is real."""
+    halves = [half if half.ndim == 3 else half[None] for half in (spectrum.real, spectrum.imag)]
+    return ComplexPair(*(half[:, : transform.bins] for half in halves))
+
+
+def bin_weights(transform: Transform) -> NDArray[np.float64]:
+    """``[bins]``: how often each bin of one side counts in the inverse transform, times the scale.
+
+    The scale is ``1 / N``, or ``N ** -0.5`` where the transform is normalised. A bin stands for itself
+    and its conjugate, except bin 0 and, for even ``n_fft``, the last one.
+    """
+    scale = transform.n_fft**-0.5 if transform.normalized else 1 / transform.n_fft
+    weights = np.full(transform.bins, scale)
+    weights[1 : (transform.n_fft + 1) // 2] *= 2
+    return weights
+
+
+def _resolve(
     site: Site,
     n_fft: int,
     hop_length: int | None,
@@ -62,31 +173,3 @@ def resolve(
     padded = np.pad(values, (left, n_fft - len(values) - left))
     hop = hop_length if hop_length is not None else n_fft // 4
     return Transform(n_fft, hop, padded, onesided is not False, normalized)
-
-
-def bin_weights(transform: Transform) -> NDArray[np.float64]:
-    """``[bins]``: how often each bin of one side counts in the inverse transform, times the scale.
-
-    The scale is ``1 / N``, or ``N ** -0.5`` where the transform is normalised. A bin stands for itself
-    and its conjugate, except bin 0 and, for even ``n_fft``, the last one.
-    """
-    scale = transform.n_fft**-0.5 if transform.normalized else 1 / transform.n_fft
-    weights = np.full(transform.bins, scale)
-    weights[1 : (transform.n_fft + 1) // 2] *= 2
-    return weights
-
-
-def inverse_refusal(spectrum: ComplexPair, return_complex: bool) -> Refusal | None:
-    """Why an inverse transform cannot be lowered, whatever its arithmetic."""
-    if return_complex:
-        return Refusal("a complex signal is asked for")
-    if not isinstance(spectrum.shape[-1], int):
-        return Refusal("the number of frames is dynamic")
-    return None
-
-
-def one_side(spectrum: ComplexPair, transform: Transform) -> tuple[ComplexPair, Transform]:
-    """The bins that a real inverse transform looks at: of a two-sided spectrum ATen drops the others."""
-    bins = transform.n_fft // 2 + 1
-    halves = ComplexPair(spectrum.real[..., :bins, :], spectrum.imag[..., :bins, :])
-    return (spectrum, transform) if transform.onesided else (halves, replace(transform, onesided=True))

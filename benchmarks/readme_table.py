@@ -1,0 +1,97 @@
+"""Fill the generated tables of README.md and docs/fidelity.md from benchmarks/results/*.json.
+
+python benchmarks/readme_table.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> None:
+    """Write the tables; with ``--check`` only say whether they are what the results give."""
+    stale = []
+    for path, table in ((ROOT / "README.md", readme()), (ROOT / "docs" / "fidelity.md", fidelity())):
+        text = path.read_text(encoding="utf-8")
+        filled = re.sub(
+            r"(<!-- figures:start -->\n).*?(<!-- figures:end -->)",
+            lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+        if filled != text and "--check" in sys.argv:
+            stale.append(path.name)
+        elif filled != text:
+            path.write_text(filled, encoding="utf-8")
+    if stale:
+        sys.exit(f"{', '.join(stale)} is stale: run make figures")
+
+
+def readme() -> str:
+    """What a compile of htdemucs gives, and what it takes to run."""
+    report, speed = _load("report"), _load("speed")
+    separation, mutation = _load("separation"), _load("mutation")
+    ours, eager, default = (speed["entrants"][name] for name in ("ours", "torch_eager", "default"))
+    gate = mutation["gate_db"]
+    noticed = sum(snr < gate for snr in mutation["snr_db"].values())
+    rows = [
+        ("file", f"{report['bytes'] / 1e6:.1f} MB, {report['nodes']} nodes, opset {report['opset']}, "
+                 f"IR {report['ir_version']}", "report"),
+        *((f"SNR against float64 on {signal}, worst stem",
+           f"{_worst(report, signal, 'snr_db'):.1f} dB (PyTorch float32: "
+           f"{_worst(report, signal, 'torch_snr_db'):.1f} dB)", "report") for signal in ("noise", "song")),
+        ("speed against PyTorch eager", f"{ours['speed_vs_torch']:.2f} times", "speed"),
+        ("peak memory, session of `separate`", f"{ours['peak_rss_mb'] / 1000:.2f} GB (PyTorch eager: "
+                                               f"{eager['peak_rss_mb'] / 1000:.2f} GB)", "speed"),
+        ("peak memory, default session", f"{default['peak_rss_mb'] / 1000:.2f} GB", "speed"),
+        (f"`separate` against demucs' apply_model, {separation['seconds']:.0f} s song, worst stem",
+         f"{min(separation['snr_db'].values()):.1f} dB", "separation"),
+        ("memory of `separate` beyond the session's own", f"{separation['beyond_session_mb']} MB",
+         "separation"),
+        ("parameter tensors that, scaled by 1.01, fail the parity check",
+         f"{noticed} of {len(mutation['snr_db'])}", "mutation"),
+    ]  # fmt: skip
+    lines = [f"| {what} | {figure} | `{SOURCES[name]}` |" for what, figure, name in rows]
+    head = f"htdemucs, lively weights, {speed['threads']} threads, {_versions(speed)}:"
+    return "\n".join([head, "", "| | | printed by |", "|---|---|---|", *lines])
+
+
+def fidelity() -> str:
+    """What each group of operators costs alone, worst first."""
+    found = _load("fidelity_by_operator")
+    rows = sorted(found.items(), key=lambda item: item[1])
+    lines = [f"| {name} | {'exact' if snr == math.inf else snr} |" for name, snr in rows]
+    return "\n".join(["| in float32 alone | worst stem, dB |", "|---|---:|", *lines])
+
+
+SOURCES = {
+    "report": "make demo",
+    "speed": "benchmarks/speed.py",
+    "separation": "benchmarks/separation.py",
+    "mutation": "benchmarks/mutation.py",
+}
+
+
+def _worst(report: dict[str, Any], signal: str, figure: str) -> float:
+    return min(float(item[figure]) for item in report["fidelity"] if item["signal"] == signal)
+
+
+def _versions(speed: dict[str, Any]) -> str:
+    return f"torch {speed['torch'].partition('+')[0]}, onnxruntime {speed['onnxruntime']}"
+
+
+def _load(name: str) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return results
+
+
+if __name__ == "__main__":
+    main()

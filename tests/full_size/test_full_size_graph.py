@@ -1,0 +1,118 @@
+"""The artefacts of the real architectures: what is in the file, and how faithful it is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from full_size_examples import Artifact
+from onnx import TensorProto, numpy_helper
+
+from onnx_demucs_compiler import CompiledModel
+from onnx_demucs_compiler.runtime.session import create_session
+
+pytestmark = pytest.mark.full_size
+
+SEGMENT = 343980
+MAX_FILE_BYTES = 175e6
+MAX_DFT_BYTES = 3e6
+MIN_SNR_DB = 110
+SILENT = 1e-6
+
+DFT_RULES = ("stft-as-matmul", "istft-as-matmul")
+
+# Slow, missing from runtimes, or a sign that a constant is computed anew in every run.
+UNWANTED = {"STFT", "DFT", "ScatterND", "Sin", "Cos"}
+
+
+@pytest.fixture(params=["htdemucs", "htdemucs_6s"])
+def artifact(request: pytest.FixtureRequest, artifact_of: Callable[[str], Artifact]) -> Artifact:
+    return artifact_of(request.param)
+
+
+@pytest.fixture
+def model(artifact: Artifact) -> onnx.ModelProto:
+    """The model as it lies on disk."""
+    return onnx.load(artifact.path, load_external_data=False)
+
+
+def test_interface(artifact: Artifact, model: onnx.ModelProto) -> None:
+    ports = [
+        (
+            port.name,
+            port.type.tensor_type.elem_type,
+            [size.dim_value for size in port.type.tensor_type.shape.dim],
+        )
+        for port in (*model.graph.input, *model.graph.output)
+    ]
+    stems = len(artifact.source.sources)
+    assert stems == (6 if "6s" in artifact.source.name else 4)
+    assert ports == [
+        ("mix", TensorProto.FLOAT, [1, 2, SEGMENT]),
+        ("stems", TensorProto.FLOAT, [1, stems, 2, SEGMENT]),
+    ]
+
+
+def test_one_file_of_the_weights_and_little_else(artifact: Artifact, model: onnx.ModelProto) -> None:
+    assert [path.name for path in artifact.path.parent.iterdir()] == [artifact.path.name]
+    assert artifact.path.stat().st_size < MAX_FILE_BYTES
+    assert [item.name for item in model.graph.initializer if item.external_data] == []
+
+
+def test_valid_for_old_runtimes(artifact: Artifact, model: onnx.ModelProto) -> None:
+    onnx.checker.check_model(str(artifact.path), full_check=True)
+    assert [(entry.domain, entry.version <= 18) for entry in model.opset_import] == [("", True)]
+    assert model.ir_version <= 8
+
+
+def test_plain_operators_only(model: onnx.ModelProto) -> None:
+    assert not model.functions
+    assert {node.domain for node in model.graph.node} == {""}
+    found = {node.op_type for node in model.graph.node}
+    assert not found & UNWANTED
+    assert not {op for op in found if op.startswith("Random")}
+    assert [
+        node.name for node in model.graph.node if any(item.HasField("g") for item in node.attribute)
+    ] == []
+
+
+def test_nothing_is_complex(model: onnx.ModelProto) -> None:
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    values = {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    assert {name for node in model.graph.node for name in node.output} <= {*values, "stems"}
+    stored = {item.name: item.data_type for item in model.graph.initializer}
+    complex_types = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
+    assert {name for name, kind in (values | stored).items() if kind in complex_types} == set()
+
+
+def test_dft_constants_are_small(model: onnx.ModelProto) -> None:
+    made = {
+        rule: [node for node in model.graph.node if node.name.startswith(f"{rule}/")] for rule in DFT_RULES
+    }
+    for nodes in made.values():
+        assert [node.op_type for node in nodes].count("MatMul") == 2
+    read = {name for nodes in made.values() for node in nodes for name in node.input}
+    sizes = {
+        item.name: numpy_helper.to_array(item).nbytes for item in model.graph.initializer if item.name in read
+    }
+    # A real DFT of 4096 points by two products takes 64 matrices of 128 by 64, 2.1 MB.
+    assert max(sizes.values()) > 2e6
+    assert sum(sizes.values()) < MAX_DFT_BYTES
+
+
+def test_fidelity(artifact: Artifact) -> None:
+    measured = {(item.signal, item.output): item for item in artifact.compiled.report.fidelity}
+    wanted = {(signal, stem) for signal in ("noise", "song", "silence") for stem in artifact.source.sources}
+    assert set(measured) == wanted
+    reached = {key: round(item.snr_db, 1) for key, item in measured.items() if key[0] != "silence"}
+    assert {key: snr for key, snr in reached.items() if not snr >= MIN_SNR_DB} == {}
+
+
+def test_silence_gives_silence(artifact: Artifact) -> None:
+    session = create_session(artifact.path)
+    [stems] = session.run(None, {"mix": np.zeros((1, 2, SEGMENT), np.float32)})
+    assert np.abs(stems).max() < SILENT
+
+
+def test_golden(htdemucs: Artifact, check_golden: Callable[[str, CompiledModel], None]) -> None:
+    check_golden("htdemucs-portable", htdemucs.compiled)
