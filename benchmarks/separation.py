@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
+from benchmark_memory import peak_mb
 from onnx_demucs_compiler.runtime import Separator, Encoding
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 separator = Separator(Path(sys.argv[1]))
 metadata = separator.metadata
 separator.separate(np.zeros((metadata.audio_channels, 2 * metadata.segment), np.float32))
-before = peak()
+before = peak_mb()
 separator.separate_file(Path(sys.argv[2]), Path(sys.argv[3]), encoding=Encoding(float32=True))
-print(before, peak())
+print(before, peak_mb())
 """
 
 
@@ -84,8 +84,9 @@ def _by_demucs(name: str, song: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _memory(artifact: Path, song: Path, out: Path) -> tuple[int, int]:
-    command = [sys.executable, "-c", MEMORY, str(artifact), str(song), str(out)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", MEMORY, str(artifact.resolve()), str(song), str(out)]
+    folder = Path(__file__).parent
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout
     before, after = map(int, printed.split())
     return before, after
 

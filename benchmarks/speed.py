@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIVE_SEGMENTS = """
-import resource, sys, numpy as np
+import sys, numpy as np
+from benchmark_memory import peak_mb
 def torch_eager(path, model):
     import torch
     from onnx_demucs_compiler.loading import load_model
@@ -51,7 +52,7 @@ def default(path, model):
     import onnxruntime as ort
     onnx(path, ort.SessionOptions())
 globals()[sys.argv[1]](sys.argv[2], sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_mb())
 """
 
 
@@ -114,8 +115,10 @@ def _entrants(artifact: Path, model: str) -> dict[str, Callable[[], object]]:
 
 
 def _peak(entrant: str, artifact: Path, model: str) -> int:
-    command = [sys.executable, "-c", FIVE_SEGMENTS, entrant, str(artifact), model, str(physical_cores())]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    program = [sys.executable, "-c", FIVE_SEGMENTS]
+    command = [*program, entrant, str(artifact.resolve()), model, str(physical_cores())]
+    folder = Path(__file__).parent
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout)
 
 
 if __name__ == "__main__":
