@@ -29,11 +29,12 @@ demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED)  ## lint, formatting, types, and whether docs/rules.md is up to date
+check: $(INSTALLED)  ## lint, formatting, types, and whether generated documents are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m onnx_demucs_compiler.catalogue | diff -u docs/rules.md - || { echo "docs/rules.md is stale: run make docs" >&2; exit 1; }
+	$(BIN)/python benchmarks/readme_table.py --check
 
 docs: $(INSTALLED)  ## write docs/rules.md from the rules
 	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part

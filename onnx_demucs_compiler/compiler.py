@@ -23,9 +23,10 @@ from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
 from onnx_demucs_compiler.stages.quiet import quiet
-from onnx_demucs_compiler.stages.rewrite import rewritten, simplify
+from onnx_demucs_compiler.stages.rewrite import rewritten
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
+from onnx_demucs_compiler.stages.tidy import tidy
 from onnx_demucs_compiler.stages.translate import to_onnx
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def build(
     with recorder.step("translate"), quiet():
         model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder, names)
     with recorder.step("rewrite"), quiet():
-        simplify(model)
+        tidy(model)
         rewritten(model, of(Stage.REWRITE), recorder)
     with recorder.step("surgery"), quiet():
         operated(model, of(Stage.SURGERY), options, recorder)

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import onnx_ir as ir
-import onnxscript.optimizer
 from onnx_ir.passes import common as passes
 from onnxscript.rewriter import RULE_NAME_TAG, MatchingTracer, MatchStatus, RewriteRuleSet
 
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
-from onnx_demucs_compiler.stages.weights import may_fold, store_as_used
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     from onnxscript.rewriter import MatchResult
     from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
     from onnx_demucs_compiler.report import Recorder
     from onnx_demucs_compiler.rule import Rule
-
-
-def simplify(model: ir.Model) -> None:
-    """Fold what is constant and drop what is unused, in place, with onnxscript's own optimiser.
-
-    Nothing large is stored a second time in another layout, and weights keep their names.
-    """
-    onnxscript.optimizer.optimize_ir(model, should_fold=may_fold)
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    store_as_used(model)
-    for node in model.graph.all_nodes():
-        node.metadata_props.pop(RULE_NAME_TAG, None)
-    _make_contiguous(model)
-
-
-def _make_contiguous(model: ir.Model) -> None:
-    """Folding a Transpose leaves a view, whose bytes nothing that hashes them can read."""
-    for name, value in model.graph.initializers.items():
-        array = value.const_value.numpy() if value.const_value else None
-        if array is not None and not array.flags.c_contiguous:
-            value.const_value = ir.tensor(array.copy(), name=name)
 
 
 def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> None:

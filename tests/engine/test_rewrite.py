@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 import torch
 from engine_examples import make_rule, two_stems
@@ -153,3 +154,18 @@ def test_no_source_line_or_path_is_left_in_the_artefact(compiled: Any) -> None:
     assert b"site-packages" not in data
     assert b".py" not in data
     assert np.frombuffer(data, np.uint8).size == compiled.report.bytes
+
+
+class NearlyNothing(nn.Module):
+    """Arithmetic that is too small to see and must not be dropped."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x * (1 + 4e-6), x / (1 + 4e-6), x * 0 + 5e-9, x * 0 - 5e-9])
+
+
+def test_factors_near_1_and_summands_near_0_are_kept() -> None:
+    x = torch.ones(1, 4)
+    compiled = compile(NearlyNothing(), example_input=x, verify=False)
+    session = ort.InferenceSession(compiled.model.SerializeToString())
+    [output] = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_array_equal(output, NearlyNothing()(x).numpy())

@@ -52,8 +52,8 @@ ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
 def load_untrained(spec: str) -> SourceModel:
     """Build the architecture that ``untrained:NAME[?seed=N]`` names, with lively weights.
 
-    The seed is :data:`DEFAULT_SEED` unless given. The weights depend on NAME and the seed alone, and the global random state
-    is left as it was.
+    The seed is :data:`DEFAULT_SEED` unless given. The weights depend on NAME and the seed alone, and the
+    global random state is left as it was.
 
     Raises:
         UsageError: If no architecture has that name, or what follows ``?`` is not ``seed=N``.
