@@ -1,9 +1,19 @@
+import signal
 from collections.abc import Callable
 
 import golden_files
 import pytest
 
 from onnx_demucs_compiler import CompiledModel
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again where a shell started pytest in the background, which ignores it.
+
+    What ignores a signal has children that do, and the tests of interruption would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
