@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,7 +79,7 @@ def _mul(_: Site, z: Operand, w: Operand) -> Any:
 
 def _product(z: Operand, w: Operand) -> Any:
     """``(a + bi)(c + di) = (ac - bd) + (ad + bc)i``, without the terms of a missing part."""
-    return _bilinear(torch.mul if isinstance(z, torch.Tensor | ComplexPair) else lambda x, y: x * y, z, w)
+    return _bilinear(operator.mul, z, w)
 
 
 def _bilinear(product: Callable[[Any, Any], Any], z: Operand, w: Operand) -> Any:
@@ -110,7 +111,7 @@ def _matrix_product(site: Site, z: Operand, w: Operand) -> Any:
 
 
 def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) -> Any:
-    """Pairwise products cannot be told apart from a complex einsum of two; more go left to right."""
+    """One operand goes half by half, two are a product; a sum over more is left to be refused."""
     if len(operands) == 1:
         return _halfwise(site, equation, operands)
     if len(operands) > 2:
