@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from onnx_demucs_compiler.artifact import CompiledModel, serialized
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals, run_eager
 from onnx_demucs_compiler.loading import SourceModel, as_source_model
+from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
 from onnx_demucs_compiler.report import Recorder, Report
@@ -22,12 +23,14 @@ from onnx_demucs_compiler.ruleset import RuleSet, default_rules
 from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
+from onnx_demucs_compiler.stages.opset import at_opset
 from onnx_demucs_compiler.stages.quiet import quiet
 from onnx_demucs_compiler.stages.rewrite import rewritten
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
 from onnx_demucs_compiler.stages.tidy import tidy
-from onnx_demucs_compiler.stages.translate import to_onnx
+from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
+from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +56,9 @@ def compile(  # noqa: A001 - the verb of the trade
     batch: int | str = 1,
     length: int | str = "segment",
     track: bool = False,
+    overlap: float = 0.25,
+    two_stems: str | None = None,
+    other_method: str = "add",
     verify: bool = True,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
@@ -68,13 +74,20 @@ def compile(  # noqa: A001 - the verb of the trade
             ``untrained:NAME``. The module is not changed.
         rules: the rewrites to apply; the bundled defaults when None.
         target: ``"portable"``.
-        interface: ``"waveform"``: ``mix [B, C, N]`` to ``stems [B, S, C, N]``.
-        stems: outputs to keep; all when None.
+        interface: ``"waveform"``: ``mix [B, C, N]`` to ``stems [B, S, C, N]``; or ``"core"``,
+            ``"spectral"``, ``"openkara"``, which leave the STFT to the host
+            (:mod:`onnx_demucs_compiler.interface`).
+        stems: sources to keep, in this order; all when None.
         precision: ``"fp32"``.
-        opset: of ``ai.onnx``; 18 when None.
-        batch: 1.
-        length: ``"segment"``, the model's own.
-        track: whole tracks in one call; not supported yet.
+        opset: of ``ai.onnx``, 17 to 26; 18 when None.
+        batch: a number, or ``"dynamic"``.
+        length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
+            leaves it open.
+        track: ``mix [C, samples]`` of any length to ``stems [S, C, samples]`` in one call, with the segments
+            cut, weighted and added inside the graph.
+        overlap: with ``track``, the part of each segment that the next covers too.
+        two_stems: keep this source, and beside it what is left without it, called ``no_NAME``.
+        other_method: what that is: ``"add"``, the sum of the others, or ``"minus"``, the mix less the one.
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
@@ -90,7 +103,17 @@ def compile(  # noqa: A001 - the verb of the trade
         FidelityError: it can, and the result is not faithful.
     """
     options = Options(
-        target, interface, precision, DEFAULT_OPSET if opset is None else opset, batch, length, track, stems
+        target=target,
+        interface=interface,
+        precision=precision,
+        opset=DEFAULT_OPSET if opset is None else opset,
+        batch=batch,
+        length=length,
+        track=track,
+        overlap=overlap,
+        stems=stems,
+        two_stems=two_stems,
+        other_method=other_method,
     )
     rules = default_rules() if rules is None else rules
     if not isinstance(rules, RuleSet):
@@ -98,20 +121,24 @@ def compile(  # noqa: A001 - the verb of the trade
     recorder = Recorder(on_step)
     with recorder.step("load"):
         source = _private_copy(as_source_model(model, example_input=example_input, repo=repo))
-        example = source.example()
+        source = at_length(source, options.length)
+        options = replace(options, sources=source.sources)
+        subject = Subject(source, options)
+        example = subject.example()
         run_once(source, example)
     graph = build(source, example, rules, options, recorder)
-    with recorder.step("finish"):
-        metadata = _metadata(source, options, recorder)
+    with recorder.step("finish"), quiet():
+        at_opset(graph, options.opset)
+        metadata = _metadata(subject, recorder)
         proto = finished(graph, source.name, metadata.to_props())
         data = serialized(proto)
     gate = Gate.of(precision, min_snr_db)
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
-            signals = probe_signals(example, source.sample_rate)
-            signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
-            measurements = measure(data, source, signals)
+            signals = probe_signals(subject.probe(), source.sample_rate)
+            signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
+            measurements = measure(data, subject, signals)
             gate.check(measurements)
     report = Report(
         model=source.name,
@@ -140,17 +167,21 @@ def build(
     recorder: Recorder,
 ) -> ir.Model:
     """The five stages: from a module to a final graph."""
+    subject = Subject(source, options)
 
     def of(stage: Stage) -> Any:
         return rules.stage(stage, options.target)
 
+    inputs = subject.inputs(*example)
+    shapes = subject.dynamic_shapes()
     with recorder.step("trace"), quiet(), substituted(source.module, of(Stage.SUBSTITUTE), recorder):
-        program = _export(source, example)
+        program = _export(subject, inputs, shapes)
         names = program.graph_signature.user_inputs
     with recorder.step("decompose"), quiet():
-        program = lower(program, of(Stage.DECOMPOSE), recorder)
+        program = lower(program, of(Stage.DECOMPOSE), recorder, shapes)
     with recorder.step("translate"), quiet():
-        model = to_onnx(program, of(Stage.TRANSLATE), options.opset, recorder, names)
+        model = to_onnx(program, of(Stage.TRANSLATE), DEFAULT_OPSET, recorder, names, subject.outputs)
+        name_open_axes(model, subject.open_axes())
     with recorder.step("rewrite"), quiet():
         tidy(model)
         rewritten(model, of(Stage.REWRITE), recorder)
@@ -175,12 +206,15 @@ def run_once(source: SourceModel, example: tuple[torch.Tensor, ...]) -> None:
         ) from error
 
 
-def _export(source: SourceModel, example: tuple[torch.Tensor, ...]) -> ExportedProgram:
+def _export(
+    subject: Subject, inputs: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
+) -> ExportedProgram:
+    name = subject.source.name
     try:
         with torch.no_grad():
-            return torch.export.export(source.module, example, strict=False)
+            return torch.export.export(subject.traced, inputs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        raise CompilerError(f"torch.export cannot trace {source.name}: {_first_line(error)}") from error
+        raise CompilerError(f"torch.export cannot trace {name}: {_first_line(error)}") from error
 
 
 def _private_copy(source: SourceModel) -> SourceModel:
@@ -196,10 +230,11 @@ def _first_line(error: BaseException) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _metadata(source: SourceModel, options: Options, recorder: Recorder) -> ArtifactMetadata:
+def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
+    source, options = subject.source, subject.options
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return ArtifactMetadata(
-        sources=source.sources,
+        sources=subject.stems,
         sample_rate=source.sample_rate or 0,
         audio_channels=source.audio_channels or 0,
         segment=source.segment or 0,
@@ -209,6 +244,12 @@ def _metadata(source: SourceModel, options: Options, recorder: Recorder) -> Arti
         model=source.name,
         weights=source.weights_digest(),
         rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
+        other_method=options.other_method if options.two_stems else "",
+        track=options.track,
+        overlap=options.overlap if options.track else None,
+        n_fft=subject.n_fft,
+        batch=str(options.batch),
+        length="dynamic" if options.length == "dynamic" else "segment",
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from onnx_demucs_compiler.loading import SourceModel
+    from onnx_demucs_compiler.subject import Subject
 
     Arrays = list[NDArray[Any]]
 
@@ -146,45 +146,52 @@ def snr_db(reference: NDArray[Any], output: NDArray[Any]) -> float:
 
 
 def measure(
-    model: onnx.ModelProto | bytes,
-    source: SourceModel,
-    signals: Mapping[str, tuple[torch.Tensor, ...]],
+    model: onnx.ModelProto | bytes, subject: Subject, signals: Mapping[str, tuple[torch.Tensor, ...]]
 ) -> tuple[Measurement, ...]:
     """Run the compiled graph, PyTorch float32 and PyTorch float64 on signals.
 
     Args:
         model: the ONNX model.
-        source: the model it was compiled from.
-        signals: inputs by name.
+        subject: what it was compiled from, and how.
+        signals: mixes by name, in the shape of ``subject.probe()``.
 
     Raises:
-        UsageError: a signal has another shape than the model's input.
+        UsageError: a signal has another shape than the artefact takes.
         CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
     """
-    _check_shapes(signals, source)
+    _check_shapes(signals, subject)
     payload = model if isinstance(model, bytes) else model.SerializeToString()
     try:
         session = ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise CompilerError(f"ONNX Runtime cannot load the compiled graph: {error}") from error
     names = [item.name for item in session.get_inputs()]
-    double = copy.deepcopy(source.module).double()
+    double = copy.deepcopy(subject.source.module).double()
     measurements: list[Measurement] = []
-    for signal, inputs in signals.items():
-        single = run_eager(source.module, inputs)
-        reference = _run_double(double, inputs)
+    for signal, mix in signals.items():
+        inputs = subject.inputs(*mix)
+        single = subject.run(subject.source.module, inputs)
+        reference = _run_double(subject, double, inputs)
         feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
         outputs = session.run(None, feeds)
-        measurements += _compare(signal, source.sources, reference, single, outputs)
+        if subject.options.track:
+            outputs = [output[None] for output in outputs]
+        measurements += _compare(signal, subject, reference, single, outputs)
     return tuple(measurements)
 
 
-def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], source: SourceModel) -> None:
-    wanted = [list(value.shape) for value in source.example()]
+def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:
+    wanted = _shapes(subject.probe(), subject)
     for name, values in signals.items():
-        found = [list(value.shape) for value in values]
+        found = _shapes(values, subject)
         if found != wanted:
-            raise UsageError(f"the signal {name} has the shape {found}, and {source.name} takes {wanted}")
+            raise UsageError(
+                f"the signal {name} has the shape {found}, and {subject.source.name} takes {wanted}"
+            )
+
+
+def _shapes(values: tuple[torch.Tensor, ...], subject: Subject) -> list[list[int]]:
+    return [list(value.shape[:-1] if subject.any_length else value.shape) for value in values]
 
 
 def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
@@ -194,10 +201,10 @@ def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arra
     return [leaf.numpy() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
 
 
-def _run_double(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
+def _run_double(subject: Subject, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
     doubled = tuple(value.double() if value.is_floating_point() else value for value in inputs)
     try:
-        return run_eager(module, doubled)
+        return subject.run(module, doubled)
     except (RuntimeError, TypeError, ValueError) as error:
         raise CompilerError(
             f"the model cannot run in float64, which parity is measured against ({error}); "
@@ -206,12 +213,14 @@ def _run_double(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Ar
 
 
 def _compare(
-    signal: str, stems: tuple[str, ...], reference: Arrays, single: Arrays, outputs: Arrays
+    signal: str, subject: Subject, reference: Arrays, single: Arrays, outputs: Arrays
 ) -> list[Measurement]:
     measurements = []
     for index, (wanted, eager, got) in enumerate(zip(reference, single, outputs, strict=True)):
-        split = stems if wanted.ndim == 4 and wanted.shape[1] == len(stems) else ()
-        for name, part in _parts(split, f"output {index}"):
+        split = subject.stems if wanted.ndim >= 4 and wanted.shape[1] == len(subject.stems) else ()
+        whole = subject.outputs[index] if subject.outputs else f"output {index}"
+        for part_name, part in _parts(split, whole):
+            name = part_name if len(outputs) == 1 or not split else f"{whole} {part_name}"
             silent = bool(np.abs(wanted[part]).max(initial=0) < SILENT)
             measurements.append(
                 Measurement(

@@ -27,13 +27,21 @@ class ArtifactMetadata:
         sample_rate: in Hz.
         audio_channels: channels of the waveform input and of every stem.
         segment: samples per channel that one run takes.
-        interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out).
+        interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
+            ``openkara`` (:mod:`onnx_demucs_compiler.interface`).
         precision: ``fp32``.
         target: ``portable``.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.
         rules: names of the rules that fired.
         versions: the packages that produced the file.
+        track: whether one run takes a track of any length; batch and segment are then the graph's own affair.
+        overlap: of the segments of a track graph; ``None`` for others.
+        n_fft: of the spectrum that the host computes for the interface; 0 where it computes none.
+        batch: the first dimension of inputs and outputs: a number, or ``dynamic``.
+        length: ``dynamic`` where a run takes any multiple of the model's hop, else ``segment``.
+        other_method: how ``no_STEM`` came about (``add`` or ``minus``) where the sources are a stem and that;
+            empty for others.
     """
 
     sources: tuple[str, ...]
@@ -47,6 +55,12 @@ class ArtifactMetadata:
     weights: str
     rules: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
+    track: bool = False
+    overlap: float | None = None
+    n_fft: int = 0
+    batch: str = "1"
+    length: str = "segment"
+    other_method: str = ""
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -62,6 +76,27 @@ class ArtifactMetadata:
             PREFIX + "weights": self.weights,
             PREFIX + "rules": json.dumps(list(self.rules)),
             PREFIX + "versions": json.dumps(dict(self.versions)),
+            PREFIX + "track": json.dumps(self.track),
+            PREFIX + "overlap": json.dumps(self.overlap),
+            PREFIX + "n_fft": str(self.n_fft),
+            PREFIX + "batch": self.batch,
+            PREFIX + "length": self.length,
+            PREFIX + "other_method": self.other_method,
+            **(self._openkara() if self.interface == "openkara" else {}),
+        }
+
+    def _openkara(self) -> dict[str, str]:
+        """The keys of openkara's contract v1."""
+        return {
+            "openkara.model_cache_key": f"{self.model}-{self.weights[:16]}",
+            "openkara.optimized_by": "onnx-demucs-compiler",
+            "openkara.spectral_contract": "v1",
+            "openkara.tensor_interface": "spectral,mix->spectral_out,time_out",
+            "openkara.stem_profile": ",".join(self.sources),
+            "openkara.input_semantics": "spectral [batch, channel, re/im, bin, frame]; "
+            "mix [batch, channel, sample]",
+            "openkara.output_semantics": "spectral_out [batch, stem, channel, re/im, bin, frame]; "
+            "time_out [batch, stem, channel, sample]; a stem is istft(spectral_out) + time_out",
         }
 
     @classmethod
@@ -84,6 +119,12 @@ class ArtifactMetadata:
                 weights=props[PREFIX + "weights"],
                 rules=tuple(json.loads(props[PREFIX + "rules"])),
                 versions=tuple(json.loads(props[PREFIX + "versions"]).items()),
+                track=bool(json.loads(props.get(PREFIX + "track", "false"))),
+                overlap=json.loads(props.get(PREFIX + "overlap", "null")),
+                n_fft=int(props.get(PREFIX + "n_fft", "0")),
+                batch=props.get(PREFIX + "batch", "1"),
+                length=props.get(PREFIX + "length", "segment"),
+                other_method=props.get(PREFIX + "other_method", ""),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

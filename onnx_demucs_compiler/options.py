@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from onnx_demucs_compiler.errors import UsageError
 
 DEFAULT_OPSET = 18
-IR_VERSION = 8
+OPSETS = range(17, 27)
+
+
+INTERFACES = ("waveform", "core", "spectral", "openkara")
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,14 @@ class Options:
         interface: which cut of the graph is the artefact.
         precision: how weights are stored and computed with.
         opset: version of the ``ai.onnx`` operator set.
-        batch: first dimension of every input and output.
-        length: ``"segment"``, the model's own segment.
+        batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
+        length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
         track: whether the graph takes whole tracks.
-        stems: the outputs to keep; ``None`` keeps all.
+        overlap: with ``track``, the part of each segment that the next covers too, in [0, 1).
+        stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
+        two_stems: the one source to keep, beside what is left without it.
+        other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
+        sources: the model's own sources, in the order of the graph's second axis, for rules to look up.
     """
 
     target: str = "portable"
@@ -32,19 +39,56 @@ class Options:
     batch: int | str = 1
     length: int | str = "segment"
     track: bool = False
+    overlap: float = 0.25
     stems: tuple[str, ...] | None = None
+    two_stems: str | None = None
+    other_method: str = "add"
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what this version cannot do, naming what it can."""
         _one_of("target", self.target, ready=("portable",), planned=("ort", "web"))
-        _one_of("interface", self.interface, ready=("waveform",), planned=("core", "spectral", "openkara"))
+        _one_of("interface", self.interface, ready=INTERFACES, planned=())
         _one_of("precision", self.precision, ready=("fp32",), planned=("fp16-weights", "int8"))
-        _one_of("opset", self.opset, ready=(DEFAULT_OPSET,), planned=())
-        _one_of("batch", self.batch, ready=(1,), planned=("dynamic",))
-        _one_of("length", self.length, ready=("segment",), planned=("dynamic",))
-        _one_of("track", self.track, ready=(False,), planned=(True,))
-        if self.stems is not None:
-            raise UsageError("choosing stems is not supported yet; leave stems out to get all of them")
+        _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
+        self._check_length()
+        self._check_track()
+        _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())
+        self._check_batch()
+        self._check_stems()
+
+    def _check_length(self) -> None:
+        if isinstance(self.length, int) and not isinstance(self.length, bool) and self.length >= 1:
+            return
+        _one_of("length", self.length, ready=("segment", "dynamic", "a number of samples"), planned=())
+
+    def _check_track(self) -> None:
+        _one_of("track", self.track, ready=(False, True), planned=())
+        if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
+            raise UsageError(
+                "track takes one mix of any length; leave out interface, batch and length=dynamic"
+            )
+        if not 0 <= self.overlap < 1:
+            raise UsageError(
+                f"overlap={self.overlap} is not a value it takes; use at least 0 and less than 1"
+            )
+
+    def _check_batch(self) -> None:
+        whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
+        if self.batch != "dynamic" and not (whole and int(self.batch) >= 1):
+            raise UsageError(
+                f"batch={self.batch!r} is not a value it takes; use a whole number from 1, or dynamic"
+            )
+
+    def _check_stems(self) -> None:
+        if self.stems is not None and self.two_stems is not None:
+            raise UsageError("stems and two_stems exclude each other; leave one of them out")
+        if self.stems is not None and (not self.stems or len(set(self.stems)) < len(self.stems)):
+            raise UsageError(f"stems={','.join(self.stems)} names no stem, or one twice")
+        if self.two_stems and self.other_method == "minus" and self.interface != "waveform":
+            raise UsageError(
+                "other_method=minus needs the whole mix, which only the waveform interface has; use add"
+            )
 
 
 def _one_of(option: str, value: object, ready: tuple[object, ...], planned: tuple[object, ...]) -> None:

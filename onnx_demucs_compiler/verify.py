@@ -11,7 +11,10 @@ import onnx
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals
 from onnx_demucs_compiler.loading import as_source_model
+from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
+from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
     import os
@@ -55,16 +58,46 @@ def verify(
     named = metadata.model if model is None else model
     source = as_source_model(named, example_input=example_input, repo=repo)
     source = source.with_module(copy.deepcopy(source.module).float().cpu().eval())
+    source = at_length(source, _length(metadata, source))
     if source.weights_digest() != metadata.weights:
         raise CompilerError(
             f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "
             "name the model it was compiled from"
         )
-    signals = probe_signals(source.example(), source.sample_rate)
-    signals |= {name: (signal,) for name, signal in (extra_signals or {}).items()}
-    measurements = measure(proto, source, signals)
+    subject = Subject(source, options_of(metadata, source))
+    signals = probe_signals(subject.probe(), source.sample_rate)
+    signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
+    measurements = measure(proto, subject, signals)
     gate.check(measurements)
     return measurements
+
+
+def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
+    """The options with which an artefact was compiled from a model."""
+    stems, two_stems = None, None
+    if metadata.other_method:
+        two_stems = metadata.sources[0]
+    elif metadata.sources != source.sources:
+        stems = metadata.sources
+    return Options(
+        target=metadata.target,
+        interface=metadata.interface,
+        precision=metadata.precision,
+        batch=int(metadata.batch) if metadata.batch.isdecimal() else metadata.batch,
+        length=_length(metadata, source),
+        track=metadata.track,
+        overlap=0.25 if metadata.overlap is None else metadata.overlap,
+        stems=stems,
+        two_stems=two_stems,
+        other_method=metadata.other_method or "add",
+        sources=source.sources,
+    )
+
+
+def _length(metadata: ArtifactMetadata, source: SourceModel) -> int | str:
+    if metadata.length == "dynamic" or metadata.segment == source.segment:
+        return metadata.length
+    return metadata.segment
 
 
 def artifact_metadata(path: Path) -> ArtifactMetadata:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,13 +29,29 @@ def compile(  # noqa: A001 - the command's name
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
     ] = None,
     target: Annotated[str, typer.Option(help="Runtime family: portable.")] = "portable",
-    interface: Annotated[str, typer.Option(help="Cut of the graph: waveform.")] = "waveform",
-    stems: Annotated[str | None, typer.Option(metavar="A,B", help="Not supported yet.")] = None,
+    interface: Annotated[
+        str, typer.Option(help="Cut of the graph: waveform, core, spectral, openkara.")
+    ] = "waveform",
+    stems: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Keep these stems only, in this order.")
+    ] = None,
+    two_stems: Annotated[
+        str | None, typer.Option(metavar="STEM", help="Keep STEM, and what is left without it as no_STEM.")
+    ] = None,
+    other_method: Annotated[
+        Literal["add", "minus"],
+        typer.Option(help="What is left: the other stems added, or the mix minus STEM."),
+    ] = "add",
     precision: Annotated[str, typer.Option(help="Of weights and arithmetic: fp32.")] = "fp32",
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
-    batch: Annotated[str, typer.Option(metavar="N", help="First dimension: 1.")] = "1",
-    length: Annotated[str, typer.Option(metavar="N", help="Samples in one run: segment.")] = "segment",
-    track: Annotated[bool, typer.Option("--track", help="Not supported yet.")] = False,
+    batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
+    length: Annotated[str, typer.Option(metavar="N", help="Samples in one run: segment or N.")] = "segment",
+    track: Annotated[
+        bool, typer.Option("--track", help="Take tracks of any length in one call, segments cut inside.")
+    ] = False,
+    overlap: Annotated[
+        float, typer.Option(help="With --track: part of each segment that the next covers too.")
+    ] = 0.25,
     ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
     ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
     without: Annotated[
@@ -72,7 +88,18 @@ def compile(  # noqa: A001 - the command's name
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.options import Options
 
-    Options(target, interface, precision, **_numbers(opset, batch, length), track=track, stems=_names(stems))
+    choices: dict[str, Any] = {
+        "target": target,
+        "interface": interface,
+        "precision": precision,
+        "track": track,
+        "overlap": overlap,
+        "stems": _names(stems),
+        "two_stems": two_stems,
+        "other_method": other_method,
+        **_numbers(opset, batch, length),
+    }
+    options = Options(**choices)
     _check_planned(ort_format=ort_format, ops_config=ops_config)
     rules = _rules(without or [], with_ or [], plugin or [])
     if no_verify and (verify_audio or min_snr is not None):
@@ -92,12 +119,10 @@ def compile(  # noqa: A001 - the command's name
         compiled = compile_model(
             source,
             rules,
-            target=target,
-            interface=interface,
-            precision=precision,
+            **choices,
             verify=not no_verify,
             min_snr_db=min_snr,
-            extra_signals=excerpt_signal(verify_audio, source),
+            extra_signals=excerpt_signal(verify_audio, source, options.length),
             on_step=on_step,
         )
         on_step("write")

@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.loading import SourceModel
 
 
-def excerpt_signal(path: Path | None, source: SourceModel) -> dict[str, torch.Tensor]:
-    """The middle of a song in the shape of the model's input, by the file's name; nothing for None."""
+def excerpt_signal(path: Path | None, source: SourceModel, length: int | str) -> dict[str, torch.Tensor]:
+    """The middle of a song as ``[1, C, N]``, by the file's name; nothing for None.
+
+    Args:
+        path: the song.
+        source: the model it is for.
+        length: samples, or ``"segment"``.
+    """
     if path is None:
         return {}
     import torch
 
     from onnx_demucs_compiler.runtime.audio import read_excerpt
 
-    channels, samples = source.example()[0].shape[-2:]
+    channels, segment = source.example()[0].shape[-2:]
+    samples = length if isinstance(length, int) else segment
     excerpt = read_excerpt(path, channels, samples, source.sample_rate or 44100)
     return {path.name: torch.from_numpy(excerpt)[None]}

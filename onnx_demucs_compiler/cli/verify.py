@@ -36,7 +36,8 @@ def verify(
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
-        named = artifact_metadata(artifact).model
+        metadata = artifact_metadata(artifact)
+        named = metadata.model
         try:
             source = load_model(model or named, repo)
         except UsageError as error:
@@ -47,7 +48,10 @@ def verify(
             ) from error
         on_step("verify")
         measurements = verify_artifact(
-            artifact, source, min_snr_db=min_snr, extra_signals=excerpt_signal(audio, source)
+            artifact,
+            source,
+            min_snr_db=min_snr,
+            extra_signals=excerpt_signal(audio, source, metadata.segment),
         )
     if as_json:
         typer.echo(json.dumps(finite([asdict(item) for item in measurements]), allow_nan=False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
-from onnx_demucs_compiler.loading.demucs_models import load_model, sole_member
+from onnx_demucs_compiler.loading.demucs_models import as_one_module, load_model
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
@@ -29,7 +29,7 @@ def as_source_model(
 
     Raises:
         UsageError: If no model has the name, or it is neither a module nor a name.
-        CompilerError: If it cannot be loaded, or is a bag of several models.
+        CompilerError: If it cannot be loaded, or is a bag whose members do not fit together.
     """
     if isinstance(model, SourceModel):
         return model
@@ -37,4 +37,4 @@ def as_source_model(
         return load_model(model, repo)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
-    return from_module(sole_member(model, type(model).__name__), example_input=example_input)
+    return from_module(as_one_module(model, type(model).__name__), example_input=example_input)

@@ -66,13 +66,19 @@ class Site:
         return self.node.meta["val"]
 
 
-def lower(program: ExportedProgram, rules: tuple[Rule, ...], recorder: Recorder) -> ExportedProgram:
+def lower(
+    program: ExportedProgram,
+    rules: tuple[Rule, ...],
+    recorder: Recorder,
+    dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
+) -> ExportedProgram:
     """Apply decomposition rules to a program.
 
     Args:
         program: an exported program; it is not changed.
         rules: decomposition rules in order; for each node the first that does not refuse wins.
         recorder: told of every firing and refusal, and of the nodes that each rule added.
+        dynamic_shapes: what the program was exported with.
 
     Returns:
         A program without complex values, whose nodes keep the source lines of the model and, where a
@@ -84,7 +90,9 @@ def lower(program: ExportedProgram, rules: tuple[Rule, ...], recorder: Recorder)
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
     args, kwargs = program.example_inputs
-    lowered = torch.export.export(_Lowered(module, rules, recorder), args, kwargs, strict=False)
+    walk = _Lowered(module, rules, recorder)
+    shapes = None if dynamic_shapes is None else {"args": dynamic_shapes}
+    lowered = torch.export.export(walk, args, kwargs, dynamic_shapes=shapes, strict=False)
     _count_nodes(lowered, rules, recorder)
     return lowered
 

@@ -10,8 +10,8 @@ from onnx_ir.passes import common as passes
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.options import IR_VERSION
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.opset import ir_version_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.Mo
             node.metadata_props[RULE_KEY] = rule
     passes.RemoveUnusedOpsetsPass()(model)
     model.graph.name = name
-    model.ir_version = IR_VERSION
+    model.ir_version = ir_version_for(model.opset_imports[""])
     model.producer_name, model.producer_version = "onnx-demucs-compiler", __version__
     model.metadata_props.clear()
     model.metadata_props.update(metadata)

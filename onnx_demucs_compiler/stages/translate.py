@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import onnx_ir as ir
 import torch
 
 from onnx_demucs_compiler.errors import CompilerError
@@ -14,7 +15,6 @@ from onnx_demucs_compiler.stages.source import source_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import onnx_ir as ir
     from torch.export import ExportedProgram
     from torch.fx import Node
 
@@ -28,6 +28,7 @@ def to_onnx(
     opset: int,
     recorder: Recorder,
     input_names: Sequence[str],
+    output_names: Sequence[str] = (),
 ) -> ir.Model:
     """Translate a program that holds no complex value.
 
@@ -37,6 +38,7 @@ def to_onnx(
         opset: version of ``ai.onnx``.
         recorder: told of every firing and refusal, and of the nodes that each rule made.
         input_names: what to call the graph's inputs.
+        output_names: what to call its outputs; torch.onnx finds names where there are none.
 
     Returns:
         The model as torch.onnx emits it, unoptimised, each node that a rule made carrying its name in
@@ -54,7 +56,7 @@ def to_onnx(
                 table |= dict.fromkeys(rule.ops, rule.implementation)
                 for node in nodes:
                     recorder.fired(rule, node.name, source_line(node))
-    model = _export(program, table, opset, input_names)
+    model = _export(program, table, opset, input_names, output_names)
     by_op = {op: rule for rule in rules for op in rule.ops if op in table}
     made: Counter[str] = Counter()
     for node in model.graph.all_nodes():
@@ -85,13 +87,18 @@ def _made_by(node: Node | None, by_op: dict[Any, Rule]) -> str | None:
 
 
 def _export(
-    program: ExportedProgram, table: dict[Any, Callable[..., Any]], opset: int, input_names: Sequence[str]
+    program: ExportedProgram,
+    table: dict[Any, Callable[..., Any]],
+    opset: int,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
 ) -> ir.Model:
     try:
         exported = torch.onnx.export(
             program,
             dynamo=True,
             input_names=input_names,
+            output_names=output_names or None,
             opset_version=opset,
             optimize=False,
             verbose=False,
@@ -107,3 +114,27 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:400]
+
+
+def name_open_axes(model: ir.Model, axes: Sequence[dict[int, str]]) -> None:
+    """Call the sizes that stay open, which torch.onnx names as it likes, by names of ours, in place.
+
+    Args:
+        model: the graph.
+        axes: for each input, the axes that are open and what to call their sizes.
+    """
+    names = {
+        str(value.shape[axis]): name
+        for value, open_axes in zip(model.graph.inputs, axes, strict=True)
+        for axis, name in open_axes.items()
+        if value.shape is not None
+    }
+    if not names:
+        return
+    for value in [*model.graph.inputs, *(out for node in model.graph.all_nodes() for out in node.outputs)]:
+        if value.shape is not None:
+            value.shape = ir.Shape([_renamed(size, names) for size in value.shape])
+
+
+def _renamed(size: int | ir.SymbolicDim, names: dict[str, str]) -> int | ir.SymbolicDim:
+    return ir.SymbolicDim(names[str(size)]) if str(size) in names else size

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from demucs.apply import apply_model
 from demucs.pretrained import get_model
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -106,12 +107,31 @@ def test_two_files_of_one_signature_are_refused(folder: Path, checkpoint: Path) 
     assert "Duplicate" in message
 
 
-def test_a_bag_of_several_is_refused_with_its_members(folder: Path) -> None:
-    # The second member is not there: nothing is loaded before the refusal.
-    (folder / "many.yaml").write_text("models: ['deadbeef', 'cafebabe', 'deadbeef']\n")
-    message = refusal("many", folder)
-    assert "many is a bag of 3 models, which this version cannot compile yet" in message
-    assert "compile one of its members: deadbeef, cafebabe" in message
+@pytest.mark.parametrize("weights", ["", "weights: [[1., 0.], [0., 1.]]", "weights: [[1., 3.], [2., 0.]]"])
+def test_a_bag_of_several_gives_what_demucs_gives(
+    folder: Path, package: Package, write_checkpoint: Write, weights: str
+) -> None:
+    package["state"] = {name: tensor * 0.9 for name, tensor in package["state"].items()}
+    write_checkpoint(package, signature="cafebabe")
+    (folder / "many.yaml").write_text(f"models: ['deadbeef', 'cafebabe']\n{weights}\n")
+    audio = torch.randn(1, 2, 1600, generator=torch.Generator().manual_seed(0))
+    model = load_model("many", repo=folder)
+    theirs = apply_model(get_model("many", repo=folder), audio, shifts=0, split=False)
+    with torch.no_grad():
+        ours = model.module(audio)
+    assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+    assert "deadbeef" in model.provenance
+    assert "cafebabe" in model.provenance
+
+
+def test_a_repeated_member_runs_once(folder: Path) -> None:
+    (folder / "twice.yaml").write_text("models: ['deadbeef', 'deadbeef']\n")
+    assert type(load_model("twice", repo=folder).module).__name__ == "HTDemucs"
+
+
+def test_weights_that_sum_to_zero_are_refused(folder: Path) -> None:
+    (folder / "many.yaml").write_text("models: ['deadbeef', 'deadbeef']\nweights: [[1., 0.], [1., 0.]]\n")
+    assert "many gives the source noise sum to 0" in refusal("many", folder)
 
 
 def test_a_bag_without_its_member_is_refused(folder: Path) -> None:

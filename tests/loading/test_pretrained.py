@@ -1,3 +1,4 @@
+import copy
 import socket
 import time
 from collections.abc import Iterator
@@ -82,20 +83,12 @@ def test_a_name_of_the_hub_is_passed_on(monkeypatch: pytest.MonkeyPatch, tiny_mo
     assert asked == ["hf://someone/mine"]
 
 
-def test_a_bag_of_several_is_refused_before_it_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = publish(monkeypatch, AssertionError("downloaded"))
-    assert refusal("htdemucs_ft", CompilerError) == (
-        "htdemucs_ft is a bag of 4 models, which this version cannot compile yet; "
-        "compile one of its members: f7e0c4bc, d12395a8, 92cfc3b6, 04573f0d"
-    )
-    assert not asked
-
-
-def test_a_bag_of_several_from_the_hub_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tiny_model: nn.Module
-) -> None:
-    publish(monkeypatch, BagOfModels([tiny_model, tiny_model]))
-    assert "hf://someone/many is a bag of 2 models" in refusal("hf://someone/many", CompilerError)
+def test_a_bag_of_several_names_its_members(monkeypatch: pytest.MonkeyPatch, tiny_model: nn.Module) -> None:
+    members = [tiny_model, *(copy.deepcopy(tiny_model) for _ in range(3))]
+    publish(monkeypatch, BagOfModels(members))
+    model = load_model("htdemucs_ft")
+    assert model.provenance == "pretrained htdemucs_ft f7e0c4bc d12395a8 92cfc3b6 04573f0d"
+    assert len(list(model.module.get_submodule("models").children())) == 4
 
 
 def test_an_unknown_name_is_wrong_usage_without_asking_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
-from onnx_demucs_compiler.loading.demucs_models.bags import sole_member
+from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module
 from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.folder import load_from_folder
 from onnx_demucs_compiler.loading.demucs_models.pretrained import HUB_PREFIX, load_pretrained
 from onnx_demucs_compiler.loading.demucs_models.untrained import UNTRAINED_PREFIX, load_untrained
 from onnx_demucs_compiler.loading.source_model import SourceModel
 
-__all__ = ["load_model", "sole_member"]
+__all__ = ["as_one_module", "load_model"]
 
 
 def load_model(spec: str, repo: Path | None = None) -> SourceModel:
@@ -28,7 +28,7 @@ def load_model(spec: str, repo: Path | None = None) -> SourceModel:
     Raises:
         UsageError: If no model has that name, or ``repo`` is not a folder.
         CompilerError: If the checkpoint is missing, damaged or of another kind, cannot be downloaded, or
-            the name stands for several models.
+            its members do not fit together.
     """
     source = _resolve(spec, repo)
     source.module.eval()

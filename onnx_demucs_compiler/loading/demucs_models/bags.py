@@ -10,6 +10,7 @@ from demucs.apply import BagOfModels
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.loading.demucs_models.weighted_bag import WeightedBag
 
 
 @dataclass(frozen=True)
@@ -64,43 +65,30 @@ def _signatures(path: Path, content: Any) -> tuple[str, ...]:
     return tuple(models)
 
 
-def refuse_several(name: str, count: int, signatures: Sequence[str] = ()) -> None:
-    """Refuse a bag of more than one model.
-
-    Args:
-        name: The bag as the user named it.
-        count: How many models it has.
-        signatures: Their names, where they are known.
-
-    Raises:
-        CompilerError: If ``count`` is more than one.
-    """
-    if count > 1:
-        listing = f": {', '.join(dict.fromkeys(signatures))}" if signatures else ""
-        raise CompilerError(
-            f"{name} is a bag of {count} models, which this version cannot compile yet; "
-            f"compile one of its members{listing}"
-        )
-
-
-def sole_member(model: nn.Module, name: str) -> nn.Module:
-    """Unwrap a bag of one model; any other module is returned as it is.
+def as_one_module(model: nn.Module, name: str, signatures: Sequence[str] = ()) -> nn.Module:
+    """Make one module of a bag: its only member, or a WeightedBag; any other module is returned as it is.
 
     Demucs divides by the sum of the weights, so those of a bag of one cancel out unless they are zero.
 
     Args:
         model: A BagOfModels or any module.
         name: The model as the user named it.
+        signatures: The members' names, where they are known; members of one name become one module.
 
     Raises:
-        CompilerError: If the bag has several members, or gives a source of its only member no weight.
+        CompilerError: If the weights of a source sum to 0, or the members' segments differ.
     """
     if not isinstance(model, BagOfModels):
         return model
-    refuse_several(name, len(model.models))
-    if 0 in model.weights[0]:
+    _share_repeated(model, signatures)
+    if len(model.models) == 1 and 0 in model.weights[0]:
         raise CompilerError(
             f"the bag {name} gives a source of its only model the weight 0; take 'weights' out of it"
         )
-    member: nn.Module = model.models[0]
-    return member
+    bag = WeightedBag(model, name)
+    return bag.models[0] if len(bag.models) == 1 else bag
+
+
+def _share_repeated(bag: BagOfModels, signatures: Sequence[str]) -> None:
+    for index, signature in enumerate(signatures):
+        bag.models[index] = bag.models[signatures.index(signature)]

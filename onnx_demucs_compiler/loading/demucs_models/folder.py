@@ -7,7 +7,7 @@ from demucs.api import list_models
 from demucs.repo import ModelLoadingError
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
+from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
 from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
@@ -22,8 +22,8 @@ def load_from_folder(name: str, folder: Path) -> SourceModel:
 
     Raises:
         UsageError: If ``folder`` is not a folder or holds no such model.
-        CompilerError: If two checkpoints share a signature, a bag is malformed, has several members or one
-            that the folder lacks, or a checkpoint cannot be loaded.
+        CompilerError: If two checkpoints share a signature, a bag is malformed, has a member that the
+            folder lacks, or a checkpoint cannot be loaded.
     """
     checkpoints, bags = _models_in(folder)
     if name in checkpoints:
@@ -45,10 +45,10 @@ def _models_in(folder: Path) -> tuple[Mapping[str, Path], Mapping[str, Path]]:
 
 def _load_bag(name: str, path: Path, checkpoints: Mapping[str, Path]) -> SourceModel:
     bag = read_bag(path)
-    refuse_several(name, len(bag.signatures), bag.signatures)
-    signature = bag.signatures[0]
-    if signature not in checkpoints:
-        raise CompilerError(f"the bag {path} needs the checkpoint {signature}, which is not beside it")
-    member = load_checkpoint(checkpoints[signature], name)
-    module = sole_member(bag.fill([member.module]), name)
-    return from_module(module, name, provenance=member.provenance)
+    for signature in bag.signatures:
+        if signature not in checkpoints:
+            raise CompilerError(f"the bag {path} needs the checkpoint {signature}, which is not beside it")
+    members = {signature: load_checkpoint(checkpoints[signature], name) for signature in bag.signatures}
+    module = as_one_module(bag.fill([members[signature].module for signature in bag.signatures]), name)
+    provenance = "; ".join(member.provenance for member in members.values())
+    return from_module(module, name, provenance=provenance)

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, R
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.demucs_models.bags import read_bag, refuse_several, sole_member
+from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
 from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES, UNTRAINED_PREFIX
@@ -33,11 +33,10 @@ def load_pretrained(name: str) -> SourceModel:
 
     Raises:
         UsageError: If demucs, or the Hugging Face hub, knows no such model.
-        CompilerError: If it cannot be downloaded or loaded, or is a bag of several models.
+        CompilerError: If it cannot be downloaded or loaded, or its members do not fit together.
     """
     signatures = _signatures(name)
-    refuse_several(name, len(signatures), signatures)
-    module = sole_member(_get_model(name), name)
+    module = as_one_module(_get_model(name), name, signatures)
     return from_module(module, name, provenance=_provenance(name, signatures))
 
 

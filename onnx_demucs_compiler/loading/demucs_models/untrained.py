@@ -6,10 +6,12 @@ from fractions import Fraction
 from functools import partial
 
 import torch
+from demucs.api import list_models
 from demucs.htdemucs import HTDemucs
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
@@ -43,9 +45,16 @@ def _htdemucs(sources: Sequence[str], bottom_channels: int) -> nn.Module:
     return module
 
 
+def _bag(name: str, member: Callable[[], nn.Module]) -> nn.Module:
+    bag = read_bag(list_models()["bag"][name])
+    members = {signature: member() for signature in bag.signatures}
+    return as_one_module(bag.fill([members[signature] for signature in bag.signatures]), name)
+
+
 ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
     "htdemucs": partial(_htdemucs, _FOUR_STEMS, bottom_channels=512),
     "htdemucs_6s": partial(_htdemucs, (*_FOUR_STEMS, "guitar", "piano"), bottom_channels=0),
+    "htdemucs_ft": partial(_bag, "htdemucs_ft", partial(_htdemucs, _FOUR_STEMS, bottom_channels=512)),
 }
 
 

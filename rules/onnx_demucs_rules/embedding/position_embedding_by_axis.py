@@ -66,5 +66,5 @@ def create_2d_sin_embedding(
 
 def _interleaved(length: int, rates: Tensor) -> Tensor:
     """``[2·rates, length]``: sine and cosine rows in turn."""
-    phase = torch.arange(0.0, length).unsqueeze(1) * rates
+    phase = torch.arange(length).to(rates).unsqueeze(1) * rates
     return torch.stack([torch.sin(phase), torch.cos(phase)], dim=-1).flatten(1).t().contiguous()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Rows up to this length lose nothing that shows: 40 dB less than one float32 rounding error.
 SHORT = 2000
+
+# Lengths that a dimension of open size is split by.
+ROWS = range(64, 1, -1)
 
 
 def row_length(x: Tensor, dims: tuple[int, ...]) -> int:
@@ -18,7 +23,9 @@ def row_length(x: Tensor, dims: tuple[int, ...]) -> int:
 
 
 def is_long(x: Tensor, dims: tuple[int, ...]) -> bool:
-    """Whether a mean over these dimensions is worth taking in stages."""
+    """Whether a mean over these dimensions is worth taking in stages; over one of open size it is."""
+    if any(not isinstance(x.shape[dim], int) for dim in dims):
+        return True
     return row_length(x, dims) > SHORT
 
 
@@ -36,6 +43,8 @@ def mean(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 def _mean_of_one(x: Tensor, dim: int) -> Tensor:
     length = x.shape[dim]
+    if not isinstance(length, int):
+        return _mean_of_open(x, dim)
     if length <= math.isqrt(SHORT) ** 2:
         return x.mean(dim, keepdim=True)
     rows = _divisor_near_root(length)
@@ -47,6 +56,15 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
         return head + tail
     split: Tensor = x.unflatten(dim, (rows, length // rows))
     return split.mean(dim + 1).mean(dim, keepdim=True)
+
+
+def _mean_of_open(x: Tensor, dim: int) -> Tensor:
+    """Stage by stage, as long as a divisor is known of a size that is not."""
+    length = x.shape[dim]
+    row = next((row for row in ROWS if statically_known_true(length % row == 0)), None)
+    if row is None:
+        return x.mean(dim, keepdim=True)
+    return _mean_of_open(x.unflatten(dim, (length // row, row)).mean(dim + 1), dim)
 
 
 def _divisor_near_root(length: int) -> int | None:

@@ -48,9 +48,16 @@ def std_in_stages(
     if not staged.is_long(x, dims):
         return Refusal(f"rows of {count} elements are short")
     lost, keepdim = _correction(*unbiased, **options)
-    variance = staged.variance(x - staged.mean(x, dims), dims) * (count / (count - lost))
+    variance = staged.variance(x - staged.mean(x, dims), dims) * _unbiasing(x, count, lost)
     result = variance if site.op in (aten.var.correction, aten.var.dim) else torch.sqrt(variance)
     return result if keepdim else result.squeeze(dims)
+
+
+def _unbiasing(x: Tensor, count: int, lost: float) -> float | Tensor:
+    if isinstance(count, int):
+        return count / (count - lost)
+    of_open_size = torch.scalar_tensor(count, dtype=x.dtype)
+    return of_open_size / (of_open_size - lost)
 
 
 def _correction(

@@ -222,6 +222,7 @@ LOWERINGS: dict[Any, Callable[..., Any]] = {
     aten.view_as_complex.default: _view_as_complex,
     aten.complex.default: _complex,
     aten.polar.default: _polar,
+    aten.sym_size.int: lambda _, z, dim: z.shape[dim],
     aten.real.default: lambda _, z: z.real,
     aten.imag.default: lambda _, z: z.imag,
     aten.abs.default: _abs,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from onnx_demucs_compiler.rule import Refusal
 from onnx_demucs_rules.spectral.dft import as_constant
@@ -37,12 +38,16 @@ class Kept:
     padding: int
 
 
-def kept_samples(transform: Transform, count: int, center: bool, length: int | None) -> Kept:
-    """Which samples ATen returns for ``count`` frames."""
+def kept_samples(transform: Transform, count: int, center: bool, length: int | None) -> Kept | Refusal:
+    """Which samples ATen returns for ``count`` frames, which may be a symbol."""
     total = transform.n_fft + transform.hop * (count - 1)
     start = transform.n_fft // 2 if center else 0
     if length is None:
         return Kept(start, total - start, 0)
+    if not isinstance(count, int):
+        if not statically_known_true(start + length <= total):
+            return Refusal("the number of frames is open, and the length asked for may lie beyond them")
+        return Kept(start, start + length, 0)
     stop = min(start + length, total)
     return Kept(start, stop, start + length - stop)
 
@@ -69,13 +74,32 @@ def divide(summed: Tensor, transform: Transform, count: int, kept: Kept) -> Tens
     Returns:
         ``[B, kept samples and padding]``, or why the envelope cannot be divided by.
     """
+    edge = math.ceil(transform.n_fft / transform.hop)
+    if not isinstance(count, int):
+        return _divide_open(summed, transform, count, kept, edge)
     whole = envelope(transform, count)
     if np.abs(whole[kept.start : kept.stop]).min() <= SMALLEST:
         return Refusal("the window envelope vanishes inside the signal")
     inverse = np.divide(1.0, whole, out=np.zeros_like(whole), where=np.abs(whole) > SMALLEST)
-    signal = summed * _compact(inverse, transform.hop, math.ceil(transform.n_fft / transform.hop), summed)
+    signal = summed * _compact(inverse, transform.hop, edge, summed)
     signal = signal[:, kept.start : kept.stop]
     return torch.nn.functional.pad(signal, (0, kept.padding)) if kept.padding else signal
+
+
+def _divide_open(summed: Tensor, transform: Transform, count: int, kept: Kept, edge: int) -> Tensor | Refusal:
+    """The same for a number of frames that is a symbol: both ends are constants, the middle repeats."""
+    hop = transform.hop
+    if transform.n_fft % hop:
+        return Refusal(f"the number of frames is open and hop {hop} does not divide n_fft {transform.n_fft}")
+    whole = envelope(transform, 2 * edge + 1)
+    after = int(transform.n_fft + hop * (count - 1) - kept.stop)
+    if np.abs(whole[kept.start : len(whole) - after]).min() <= SMALLEST:
+        return Refusal("the window envelope vanishes inside the signal")
+    inverse = np.divide(1.0, whole, out=np.zeros_like(whole), where=np.abs(whole) > SMALLEST)
+    ends = edge * hop
+    repeated = as_constant(inverse[ends : ends + hop], summed).expand(count - 1 - edge, hop).reshape(-1)
+    factors = [as_constant(inverse[:ends], summed), repeated, as_constant(inverse[-ends:], summed)]
+    return (summed * torch.cat(factors))[:, kept.start : kept.stop]
 
 
 def _compact(values: NDArray[np.float64], hop: int, edge: int, like: Tensor) -> Tensor:

@@ -120,14 +120,13 @@ def lowers_istft(synthesise: Callable[[ComplexPair, Transform], Tensor | Refusal
             return transform
         if return_complex:
             return Refusal("a complex signal is asked for")
-        if not isinstance(spectrum.shape[-1], int):
-            return Refusal("the number of frames is dynamic")
         transform = replace(transform, onesided=True)
         summed = synthesise(_batched_one_side(spectrum, transform), transform)
         if isinstance(summed, Refusal):
             return summed
         count = spectrum.shape[-1]
-        signal = divide(summed, transform, count, kept_samples(transform, count, center, length))
+        kept = kept_samples(transform, count, center, length)
+        signal = kept if isinstance(kept, Refusal) else divide(summed, transform, count, kept)
         return signal if isinstance(signal, Refusal) or spectrum.ndim == 3 else signal[0]
 
     return lowering

@@ -1,0 +1,63 @@
+"""Models at another length than their training segment."""
+
+from dataclasses import replace
+from math import lcm, prod
+from typing import Any
+
+from torch import nn
+
+from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.loading.source_model import SourceModel
+
+MIN_HOPS = 4
+"""The fewest hops that a graph of open length takes: fewer leave the STFT nothing to reflect."""
+
+
+def at_length(source: SourceModel, length: int | str) -> SourceModel:
+    """The same model taking ``length`` samples, its module changed in place.
+
+    HTDemucs otherwise pads what is shorter than its training segment and refuses what is longer
+    (``use_train_segment``).
+
+    Args:
+        source: the model.
+        length: samples, a multiple of :func:`hop_of`; ``"dynamic"``, for which the training segment is
+            rounded down to one; ``"segment"`` changes nothing.
+
+    Raises:
+        UsageError: it is no multiple of the hop.
+    """
+    if length == "segment":
+        return source
+    hop = hop_of(source.module)
+    if isinstance(length, str):
+        length = max(MIN_HOPS, (source.segment or 0) // hop) * hop
+    if length % hop:
+        below = length - length % hop
+        nearest = below if below and 2 * (length - below) < hop else below + hop
+        raise UsageError(
+            f"length={length} is no multiple of the hop of {source.name}, {hop} samples; "
+            f"the nearest is {nearest}"
+        )
+    for child in source.module.modules():
+        if hasattr(child, "use_train_segment"):
+            child.use_train_segment = False  # type: ignore[assignment]
+    return replace(source, segment=length, example_inputs=())
+
+
+def hop_of(module: nn.Module) -> int:
+    """Samples of which a length has to be a multiple, so that no layer pads what is left over.
+
+    The hop of the STFT times the strides of the layers behind it that run along time; for Demucs, which
+    has no STFT, the strides of all its layers. 1 for other modules.
+    """
+    return lcm(*(_own_hop(child) for child in module.modules()))
+
+
+def _own_hop(module: Any) -> int:
+    if hasattr(module, "hop_length"):
+        along_time = [layer.stride for layer in module.encoder if not getattr(layer, "freq", True)]
+        return int(module.hop_length * prod(along_time))
+    if hasattr(module, "resample") and hasattr(module, "encoder"):
+        return int(module.stride**module.depth) // (2 if module.resample else 1)
+    return 1
