@@ -154,7 +154,8 @@ def cut(model: nn.Module, interface: str) -> Waveform:
 
 def _split(channels: Tensor, axis: int) -> Tensor:
     """``2C`` channels in turn real and imaginary → ``C`` and 2."""
-    return channels.unflatten(axis, (channels.shape[axis] // 2, 2))
+    split: Tensor = channels.unflatten(axis, (channels.shape[axis] // 2, 2))
+    return split
 
 
 def _members(model: nn.Module) -> Sequence[nn.Module]:

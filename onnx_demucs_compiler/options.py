@@ -65,9 +65,7 @@ class Options:
     def _check_track(self) -> None:
         _one_of("track", self.track, ready=(False, True), planned=())
         if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
-            raise UsageError(
-                "track takes one mix of any length; leave out interface, batch and length=dynamic"
-            )
+            raise UsageError("track takes one mix of any length; leave out interface, batch and length")
         if not 0 <= self.overlap < 1:
             raise UsageError(
                 f"overlap={self.overlap} is not a value it takes; use at least 0 and less than 1"

@@ -89,6 +89,8 @@ class Case:
         needed: without the rule this model cannot be exported at all, and the case proves it.
         random: without the rule no two builds agree; the case proves that with it they do.
         target: the target that is compiled for.
+        options: other fields of :class:`~onnx_demucs_compiler.options.Options` by name; where they change
+            what comes out, the model's own outputs are changed likewise before they are compared.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Case:
     needed: bool = False
     random: bool = False
     target: str = "portable"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -20,7 +20,7 @@ import torch
 
 from onnx_demucs_compiler.compiler import build
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.fidelity import run_eager, snr_db
+from onnx_demucs_compiler.fidelity import snr_db
 from onnx_demucs_compiler.loading import from_module, make_lively
 from onnx_demucs_compiler.options import Options
 from onnx_demucs_compiler.report import Recorder
@@ -32,6 +32,7 @@ from onnx_demucs_compiler.stages.measure import operator_histogram
 from onnx_demucs_compiler.stages.rewrite import rewritten
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
+from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +103,7 @@ def check_case(rule: Rule, case: Case, rules: RuleSet) -> None:
     make_lively(module, seed=0)
     inputs = tuple(torch.randn(shape) for shape in case.inputs)
     source = from_module(module, example_input=inputs)
-    options = Options(target=case.target)
+    options = Options(target=case.target, sources=source.sources, **case.options)
     beside = RuleSet(rules[name] for name in case.beside)
 
     with_rule = _build(source, inputs, beside | rule, options)
@@ -118,7 +119,7 @@ def check_case(rule: Rule, case: Case, rules: RuleSet) -> None:
         return
     found = with_rule.histogram()
     assert {op: found.get(op, 0) for op in case.ops} == dict(case.ops), f"the graph holds {found}"
-    _check_parity(rule, source, inputs, with_rule, without)
+    _check_parity(rule, Subject(source, options), inputs, with_rule, without)
     _check_idempotent(rule, source, inputs, beside, options, with_rule)
 
 
@@ -141,16 +142,17 @@ def _check_firings(rule: Rule, case: Case, recorder: Recorder, error: CompilerEr
 
 
 def _check_parity(
-    rule: Rule, source: SourceModel, inputs: tuple[torch.Tensor, ...], with_rule: Outcome, without: Outcome
+    rule: Rule, subject: Subject, inputs: tuple[torch.Tensor, ...], with_rule: Outcome, without: Outcome
 ) -> None:
-    double = copy.deepcopy(source.module).double()
-    reference = run_eager(double, tuple(value.double() for value in inputs))
+    double = copy.deepcopy(subject.source.module).double()
+    reference = subject.run(double, tuple(value.double() for value in inputs))
     outputs = with_rule.run(inputs)
     bound = rule.numerics.min_snr_db
     for wanted, got in zip(reference, outputs, strict=True):
         reached = snr_db(wanted, got)
         assert bound is None or reached >= bound, f"{reached:.1f} dB against float64"
-    for plain, got in zip(without.run(inputs) if without.model else [], outputs, strict=bool(without.model)):
+    comparable = without.model is not None and subject.stems == subject.source.sources
+    for plain, got in zip(without.run(inputs) if comparable else [], outputs, strict=comparable):
         if bound is None:
             np.testing.assert_array_equal(got, plain)
         else:

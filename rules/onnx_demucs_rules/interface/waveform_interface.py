@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "that do not change with the model's source.",
     numerics=EXACT,
     tags={"interface"},
+    after=["chosen-stems", "select-pieces"],
     cases=[
         Case("two-stems", Separator, ((1, 2, 64),), ops={"Conv": 1}),
         Case("not-a-separator", lambda: nn.Linear(4, 4), ((1, 4),), fires=0,

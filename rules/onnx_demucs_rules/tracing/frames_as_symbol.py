@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @substitute(
     name="frames-as-symbol",
-    why="demucs counts frames by int(math.ceil(samples / hop)), and int() makes a number of a symbol: a graph "
-    "of open length would have the example's number of frames baked in.",
+    why="demucs counts frames by int(math.ceil(samples / hop)), and int() makes a number of a symbol: a "
+    "graph of open length would have the example's number of frames baked in.",
     numerics=EXACT,
     tags={"tracing"},
     cases=[
@@ -44,12 +44,14 @@ def frames_as_symbol(module: nn.Module) -> list[Patch] | Refusal:
 
 def _is_hybrid(child: Any) -> bool:
     needed = ("_spec", "_ispec", "hop_length", "nfft")
+    if "_spec" in vars(child):
+        return False
     plain = getattr(child, "hybrid", True) and not getattr(child, "hybrid_old", False)
     return all(hasattr(child, name) for name in needed) and plain
 
 
 def _spec(model: Any, x: Tensor) -> Tensor:
-    """``[B, C, N]`` to complex ``[B, C, n_fft / 2, ceil(N / hop)]``, as ``demucs.htdemucs.HTDemucs._spec``."""
+    """``[B, C, N]`` to complex ``[B, C, n_fft / 2, ceil(N / hop)]``, as ``HTDemucs._spec`` of demucs."""
     home: Any = sys.modules[type(model).__module__]
     hop, samples = model.hop_length, x.shape[-1]
     count = -(-samples // hop)

@@ -1,0 +1,1 @@
+"""Which stems come out, and nothing computed for those that do not."""

@@ -1,0 +1,110 @@
+"""The stems that are asked for in place of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_rules.stems.examples import Separator
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.options import Options
+
+NAME = "chosen-stems"
+SHAPE = ((1, 2, 64),)
+
+
+@graph_pass(
+    name=NAME,
+    why="Who wants the vocals alone should not compute, copy and drop the other stems.",
+    numerics=Numerics(min_snr_db=120),
+    tags={"stems"},
+    cases=[
+        Case("one", Separator, SHAPE, options={"stems": ("vocals",)}, ops={"Gather": 1}),
+        Case("two-in-another-order", Separator, SHAPE, options={"stems": ("vocals", "drums")}),
+        Case("all-in-another-order", Separator, SHAPE, options={"stems": ("vocals", "bass", "drums")}),
+        Case("the-others-added", Separator, SHAPE, options={"two_stems": "bass"}, ops={"ReduceSum": 1}),
+        Case("the-mix-minus", Separator, SHAPE, options={"two_stems": "bass", "other_method": "minus"},
+             ops={"ReduceSum": 0, "Gather": 1}),
+        Case("all", Separator, SHAPE, fires=0, because="all stems are asked for"),
+    ],
+)  # fmt: skip
+def chosen_stems(model: ir.Model, options: Options) -> int | Refusal:
+    """Output with all sources along its second axis → ``Gather`` of some, or of one and what is left."""
+    if options.stems is None and options.two_stems is None:
+        return Refusal("all stems are asked for")
+    graph, fired = model.graph, 0
+    for index, output in enumerate(graph.outputs):
+        if _has_sources(output, options) and not _is_chosen(output):
+            graph.outputs[index] = _chosen(model, output, options)
+            fired += 1
+    passes.RemoveUnusedNodesPass()(model)
+    return fired
+
+
+def _has_sources(output: ir.Value, options: Options) -> bool:
+    shape = output.shape
+    return shape is not None and len(shape) >= 4 and shape[1] == len(options.sources)
+
+
+def _is_chosen(output: ir.Value) -> bool:
+    node = output.producer()
+    return node is not None and node.metadata_props.get(RULE_KEY) == NAME
+
+
+def _chosen(model: ir.Model, output: ir.Value, options: Options) -> ir.Value:
+    surgery = _Surgery(model, output)
+    if options.stems is not None:
+        picked = surgery.pick([options.sources.index(name) for name in options.stems])
+        return surgery.as_output(picked, len(options.stems))
+    assert options.two_stems is not None, "one of the two is set"
+    index = options.sources.index(options.two_stems)
+    stem = surgery.pick([index])
+    if options.other_method == "minus":
+        mix = surgery.node("Unsqueeze", model.graph.inputs[0], surgery.constant([1]))
+        rest = surgery.node("Sub", mix, stem)
+    else:
+        others = surgery.pick([other for other in range(len(options.sources)) if other != index])
+        rest = surgery.node("ReduceSum", others, surgery.constant([1]), keepdims=1)
+    return surgery.as_output(surgery.node("Concat", stem, rest, axis=1), 2)
+
+
+class _Surgery:
+    """New nodes at the end of a graph."""
+
+    def __init__(self, model: ir.Model, output: ir.Value) -> None:
+        self.graph, self.output = model.graph, output
+        self.name = output.name or "output"
+        self.count = 0
+        output.name = f"{self.name}_of_all_sources"
+
+    def constant(self, values: list[int]) -> ir.Value:
+        name = f"{self.name}_indices_{'_'.join(map(str, values))}"
+        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([len(values)]))
+        value.const_value = ir.tensor(np.array(values, np.int64), name=name)
+        if name not in self.graph.initializers:
+            self.graph.register_initializer(value)
+        return self.graph.initializers[name]
+
+    def node(self, operator: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
+        node = ir.node(operator, inputs, attributes=attributes, metadata_props={RULE_KEY: NAME})
+        self.graph.append(node)
+        self.count += 1
+        value = node.outputs[0]
+        value.name = f"{self.name}_{operator}_{self.count}"
+        value.type = self.output.type
+        return value
+
+    def pick(self, indices: list[int]) -> ir.Value:
+        return self.node("Gather", self.output, self.constant(indices), axis=1)
+
+    def as_output(self, value: ir.Value, sources: int) -> ir.Value:
+        assert self.output.shape is not None, "the caller has looked"
+        value.name = self.name
+        value.shape = ir.Shape([self.output.shape[0], sources, *self.output.shape[2:]])
+        return value
