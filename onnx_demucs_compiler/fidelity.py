@@ -153,7 +153,7 @@ def measure(
     Args:
         model: the ONNX model.
         subject: what it was compiled from, and how.
-        signals: mixes by name, in the shape of ``subject.probe()``.
+        signals: mixes by name, in the shape of ``subject.example()``.
 
     Raises:
         UsageError: a signal has another shape than the artefact takes.
@@ -174,14 +174,12 @@ def measure(
         reference = _run_double(subject, double, inputs)
         feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
         outputs = session.run(None, feeds)
-        if subject.options.track:
-            outputs = [output[None] for output in outputs]
         measurements += _compare(signal, subject, reference, single, outputs)
     return tuple(measurements)
 
 
 def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:
-    wanted = _shapes(subject.probe(), subject)
+    wanted = _shapes(subject.example(), subject)
     for name, values in signals.items():
         found = _shapes(values, subject)
         if found != wanted:
@@ -191,7 +189,9 @@ def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subj
 
 
 def _shapes(values: tuple[torch.Tensor, ...], subject: Subject) -> list[list[int]]:
-    return [list(value.shape[:-1] if subject.any_length else value.shape) for value in values]
+    return [
+        list(value.shape[:-1] if subject.options.length == "dynamic" else value.shape) for value in values
+    ]
 
 
 def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:

@@ -35,8 +35,6 @@ class ArtifactMetadata:
         weights: sha256 of the parameters (hexadecimal), in the order of their names.
         rules: names of the rules that fired.
         versions: the packages that produced the file.
-        track: whether one run takes a track of any length; batch and segment are then the graph's own affair.
-        overlap: of the segments of a track graph; ``None`` for others.
         n_fft: of the spectrum that the host computes for the interface; 0 where it computes none.
         batch: the first dimension of inputs and outputs: a number, or ``dynamic``.
         length: ``dynamic`` where a run takes any multiple of the model's hop, else ``segment``.
@@ -55,8 +53,6 @@ class ArtifactMetadata:
     weights: str
     rules: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
-    track: bool = False
-    overlap: float | None = None
     n_fft: int = 0
     batch: str = "1"
     length: str = "segment"
@@ -76,8 +72,6 @@ class ArtifactMetadata:
             PREFIX + "weights": self.weights,
             PREFIX + "rules": json.dumps(list(self.rules)),
             PREFIX + "versions": json.dumps(dict(self.versions)),
-            PREFIX + "track": json.dumps(self.track),
-            PREFIX + "overlap": json.dumps(self.overlap),
             PREFIX + "n_fft": str(self.n_fft),
             PREFIX + "batch": self.batch,
             PREFIX + "length": self.length,
@@ -119,8 +113,6 @@ class ArtifactMetadata:
                 weights=props[PREFIX + "weights"],
                 rules=tuple(json.loads(props[PREFIX + "rules"])),
                 versions=tuple(json.loads(props[PREFIX + "versions"]).items()),
-                track=bool(json.loads(props.get(PREFIX + "track", "false"))),
-                overlap=json.loads(props.get(PREFIX + "overlap", "null")),
                 n_fft=int(props.get(PREFIX + "n_fft", "0")),
                 batch=props.get(PREFIX + "batch", "1"),
                 length=props.get(PREFIX + "length", "segment"),

@@ -25,7 +25,6 @@ class Options:
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
         length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
         track: whether the graph takes whole tracks.
-        overlap: with ``track``, the part of each segment that the next covers too, in [0, 1).
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
         two_stems: the one source to keep, beside what is left without it.
         other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
@@ -39,7 +38,6 @@ class Options:
     batch: int | str = 1
     length: int | str = "segment"
     track: bool = False
-    overlap: float = 0.25
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     other_method: str = "add"
@@ -52,7 +50,7 @@ class Options:
         _one_of("precision", self.precision, ready=("fp32",), planned=("fp16-weights", "int8"))
         _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
         self._check_length()
-        self._check_track()
+        _one_of("track", self.track, ready=(False,), planned=(True,))
         _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())
         self._check_batch()
         self._check_stems()
@@ -61,15 +59,6 @@ class Options:
         if isinstance(self.length, int) and not isinstance(self.length, bool) and self.length >= 1:
             return
         _one_of("length", self.length, ready=("segment", "dynamic", "a number of samples"), planned=())
-
-    def _check_track(self) -> None:
-        _one_of("track", self.track, ready=(False, True), planned=())
-        if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
-            raise UsageError("track takes one mix of any length; leave out interface, batch and length")
-        if not 0 <= self.overlap < 1:
-            raise UsageError(
-                f"overlap={self.overlap} is not a value it takes; use at least 0 and less than 1"
-            )
 
     def _check_batch(self) -> None:
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)

@@ -10,7 +10,6 @@ from torch.export import Dim
 
 from onnx_demucs_compiler.interface import cut
 from onnx_demucs_compiler.loading.demucs_models.length import MIN_HOPS, hop_of
-from onnx_demucs_compiler.loading.demucs_models.track import check_fixed_window, separate_track
 from onnx_demucs_compiler.stem_choice import choose, chosen_sources
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 BATCH, SAMPLES, FRAMES = "batch", "samples", "frames"
 DYNAMIC_BATCH = 2
-TRACK_SEGMENTS = 2.3
 
 
 class Subject:
@@ -47,18 +45,11 @@ class Subject:
         self._cut = cut(source.module, options.interface)
         self.outputs = self._cut.outputs
         self.n_fft = self._cut.n_fft
-        if options.track:
-            check_fixed_window(source.module)
 
     @property
     def traced(self) -> nn.Module:
         """The module to export."""
         return self._cut.traced
-
-    @property
-    def any_length(self) -> bool:
-        """Whether the artefact takes mixes of more than one length."""
-        return self.options.track or self.options.length == "dynamic"
 
     def example(self) -> tuple[Tensor, ...]:
         """What one run of the model takes: a mix of the batch asked for, or what the user gave."""
@@ -87,18 +78,10 @@ class Subject:
         shapes = tuple({axis: dims[name] for axis, name in axes.items()} for axes in self.open_axes())
         return shapes if any(shapes) else None
 
-    def probe(self) -> tuple[Tensor, ...]:
-        """What the artefact is tried on: the example, or a track of a few segments."""
-        example = self.example()
-        if not self.options.track:
-            return example
-        (mix,) = example
-        return (mix[0].repeat(1, 3)[:, : int(TRACK_SEGMENTS * mix.shape[-1])],)
-
     def fit(self, mix: Tensor) -> tuple[Tensor, ...]:
-        """A mix ``[1, C, N]`` in the shape that :meth:`probe` has."""
-        (probe,) = self.probe()
-        return (mix[0] if self.options.track else mix.expand(probe.shape[0], -1, -1).contiguous(),)
+        """A mix ``[1, C, N]`` in the shape that :meth:`example` has."""
+        (probe,) = self.example()
+        return (mix.expand(probe.shape[0], -1, -1).contiguous(),)
 
     def inputs(self, *mix: Tensor) -> tuple[Tensor, ...]:
         """The graph's inputs for a mix."""
@@ -113,11 +96,8 @@ class Subject:
             inputs: from :meth:`inputs`.
         """
         with torch.inference_mode():
-            if self.options.track:
-                outputs = [separate_track(module, inputs[0], self.options.overlap)[None]]
-            else:
-                viewed = cut(module, self.options.interface).traced
-                outputs = pytree.tree_leaves(viewed(*(value.clone() for value in inputs)))
+            viewed = cut(module, self.options.interface).traced
+            outputs = pytree.tree_leaves(viewed(*(value.clone() for value in inputs)))
         arrays = [leaf.numpy() for leaf in outputs if isinstance(leaf, torch.Tensor)]
         mix = inputs[0].numpy()
         return [choose(self.options, self.source.sources, mix, array) for array in arrays]

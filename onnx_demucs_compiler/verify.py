@@ -65,7 +65,7 @@ def verify(
             "name the model it was compiled from"
         )
     subject = Subject(source, options_of(metadata, source))
-    signals = probe_signals(subject.probe(), source.sample_rate)
+    signals = probe_signals(subject.example(), source.sample_rate)
     signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
     measurements = measure(proto, subject, signals)
     gate.check(measurements)
@@ -85,8 +85,6 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
         precision=metadata.precision,
         batch=int(metadata.batch) if metadata.batch.isdecimal() else metadata.batch,
         length=_length(metadata, source),
-        track=metadata.track,
-        overlap=0.25 if metadata.overlap is None else metadata.overlap,
         stems=stems,
         two_stems=two_stems,
         other_method=metadata.other_method or "add",

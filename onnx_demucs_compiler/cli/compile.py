@@ -46,12 +46,7 @@ def compile(  # noqa: A001 - the command's name
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
     batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
     length: Annotated[str, typer.Option(metavar="N", help="Samples in one run: segment or N.")] = "segment",
-    track: Annotated[
-        bool, typer.Option("--track", help="Take tracks of any length in one call, segments cut inside.")
-    ] = False,
-    overlap: Annotated[
-        float, typer.Option(help="With --track: part of each segment that the next covers too.")
-    ] = 0.25,
+    track: Annotated[bool, typer.Option("--track", help="Not supported yet.")] = False,
     ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
     ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
     without: Annotated[
@@ -93,7 +88,6 @@ def compile(  # noqa: A001 - the command's name
         "interface": interface,
         "precision": precision,
         "track": track,
-        "overlap": overlap,
         "stems": _names(stems),
         "two_stems": two_stems,
         "other_method": other_method,

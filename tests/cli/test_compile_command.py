@@ -149,16 +149,14 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
     [
         (["--target", "ort"], "target=ort is not supported yet; use portable"),
         (["--target", "gpu"], "target=gpu is not a value it takes; use portable"),
-        (["--interface", "core"], "interface=core is not supported yet; use waveform"),
+        (["--interface", "mag"], "interface=mag is not a value it takes; use waveform, core"),
         (["--precision", "int8"], "precision=int8 is not supported yet; use fp32"),
-        (["--opset", "17"], "opset=17 is not a value it takes; use 18"),
-        (["--batch", "2"], "batch=2 is not a value it takes; use 1"),
-        (["--batch", "-1"], "batch=-1 is not a value it takes; use 1"),
-        (["--batch", "dynamic"], "batch=dynamic is not supported yet; use 1"),
-        (["--length", "dynamic"], "length=dynamic is not supported yet; use segment"),
-        (["--length", "343980"], "length=343980 is not a value it takes; use segment"),
+        (["--opset", "16"], "opset=16 is not a value it takes; use 17, 18,"),
+        (["--batch", "-1"], "batch='-1' is not a value it takes; use a whole number from 1, or dynamic"),
+        (["--length", "long"], "length=long is not a value it takes; use segment, dynamic"),
         (["--track"], "track=True is not supported yet"),
-        (["--stems", "vocals"], "choosing stems is not supported yet"),
+        (["--stems", "vocals", "--two-stems", "drums"], "stems and two_stems exclude each other"),
+        (["--two-stems", "drums", "--other-method", "minus", "--interface", "core"], "needs the whole mix"),
         (["--ort-format"], "--ort-format is not supported yet; leave it out"),
         (["--ops-config"], "--ops-config is not supported yet; leave it out"),
         (["--without", "stft-as-matmull"], "did you mean stft-as-matmul?"),
@@ -174,6 +172,24 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
 def test_wrong_usage(options: list[str], message: str, folder: Path) -> None:
     fails_cleanly(run("compile", "htdemucs", *options), 2, message)
     assert files(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stems", "guitar"], "the model has no stem guitar; it has drums, vocals"),
+        (["--stems", "vocals,"], "the model has no stem ; it has drums, vocals"),
+        (["--two-stems", "bass"], "the model has no stem bass; it has drums, vocals"),
+        (["--length", "4095"], "is no multiple of the hop of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_suit_the_model(
+    options: list[str], message: str, checkpoint: Path, folder: Path
+) -> None:
+    before = files(folder)
+    fails_cleanly(run("compile", str(checkpoint), *options), 2, message)
+    assert files(folder) == before
 
 
 @pytest.mark.usefixtures("loads_nothing")

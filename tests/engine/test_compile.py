@@ -37,26 +37,28 @@ class Never(nn.Module):
         ("target", "ort", "target=ort is not supported yet; use portable"),
         ("target", "web", "target=web is not supported yet; use portable"),
         ("target", "gpu", "target=gpu is not a value it takes; use portable"),
-        ("interface", "core", "interface=core is not supported yet; use waveform"),
-        ("interface", "spectral", "interface=spectral is not supported yet; use waveform"),
-        ("interface", "openkara", "interface=openkara is not supported yet; use waveform"),
-        ("interface", "Waveform", "interface=Waveform is not a value it takes; use waveform"),
+        (
+            "interface",
+            "Waveform",
+            "interface=Waveform is not a value it takes; use waveform, core, spectral, openkara",
+        ),
         ("precision", "fp16-weights", "precision=fp16-weights is not supported yet; use fp32"),
         ("precision", "int8", "precision=int8 is not supported yet; use fp32"),
         ("precision", "fp64", "precision=fp64 is not a value it takes; use fp32"),
-        ("opset", 17, "opset=17 is not a value it takes; use 18"),
-        ("opset", "18", "opset='18' is not a value it takes; use 18"),
-        ("batch", "dynamic", "batch=dynamic is not supported yet; use 1"),
-        ("batch", 2, "batch=2 is not a value it takes; use 1"),
-        ("batch", 0, "batch=0 is not a value it takes; use 1"),
-        ("batch", True, "batch=True is not a value it takes; use 1"),
-        ("batch", "1", "batch='1' is not a value it takes; use 1"),
-        ("length", "dynamic", "length=dynamic is not supported yet; use segment"),
-        ("length", 44100, "length=44100 is not a value it takes; use segment"),
+        ("opset", 16, "opset=16 is not a value it takes; use 17, 18,"),
+        ("opset", 27, "opset=27 is not a value it takes; use 17, 18,"),
+        ("opset", "18", "opset='18' is not a value it takes; use 17, 18,"),
+        ("batch", 0, "batch=0 is not a value it takes; use a whole number from 1, or dynamic"),
+        ("batch", True, "batch=True is not a value it takes; use a whole number from 1, or dynamic"),
+        ("batch", "1", "batch='1' is not a value it takes; use a whole number from 1, or dynamic"),
+        ("length", 0, "length=0 is not a value it takes; use segment, dynamic, a number of samples"),
+        ("length", True, "length=True is not a value it takes; use segment, dynamic"),
+        ("length", "1024", "length=1024 is not a value it takes; use segment, dynamic"),
         ("track", True, "track=True is not supported yet; use False"),
         ("track", 0, "track=0 is not a value it takes; use False"),
-        ("stems", ("vocals",), "choosing stems is not supported yet"),
-        ("stems", (), "choosing stems is not supported yet"),
+        ("stems", (), "stems= names no stem, or one twice"),
+        ("stems", ("vocals", "vocals"), "stems=vocals,vocals names no stem, or one twice"),
+        ("other_method", "none", "other_method=none is not a value it takes; use add, minus"),
     ],
 )
 def test_options_that_cannot_be_had(option: str, value: Any, message: str) -> None:
@@ -66,7 +68,7 @@ def test_options_that_cannot_be_had(option: str, value: Any, message: str) -> No
 
 
 def test_options_have_the_defaults_of_compile(compiled: CompiledModel) -> None:
-    assert compiled.report.options == vars(Options())
+    assert compiled.report.options == vars(Options(sources=("drums", "vocals")))
 
 
 def everything(module: nn.Module) -> dict[str, Any]:

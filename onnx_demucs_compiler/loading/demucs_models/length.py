@@ -25,12 +25,16 @@ def at_length(source: SourceModel, length: int | str) -> SourceModel:
             rounded down to one; ``"segment"`` changes nothing.
 
     Raises:
-        UsageError: it is no multiple of the hop.
+        UsageError: it is no multiple of the hop, or is to stay open in a model without a spectrogram.
     """
     if length == "segment":
         return source
     hop = hop_of(source.module)
     if isinstance(length, str):
+        if not any(hasattr(child, "hop_length") for child in source.module.modules()):
+            raise UsageError(
+                f"{source.name} has no spectrogram whose frames could stay open; give length as a number"
+            )
         length = max(MIN_HOPS, (source.segment or 0) // hop) * hop
     if length % hop:
         below = length - length % hop
