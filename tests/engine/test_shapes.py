@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from demucs.apply import BagOfModels, apply_model
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, verify
@@ -202,3 +203,32 @@ def test_magnitude_masks_need_the_spectrum() -> None:
 def test_a_stem_that_is_not_there(model: nn.Module) -> None:
     with pytest.raises(UsageError, match="no stem guitar; it has drums, bass, other, vocals"):
         compile(model, stems=("guitar",))
+
+
+@pytest.fixture(scope="module")
+def bag() -> nn.Module:
+    """Two models of which each gives one stem, as htdemucs_ft has four."""
+    members = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        members.append(small_htdemucs(SAMPLES))
+        make_lively(members[-1], seed)
+    made: nn.Module = BagOfModels(members, [[1.0, 0.0], [0.0, 1.0]])
+    return made
+
+
+def test_a_bag_is_one_graph(bag: Any, mix: torch.Tensor) -> None:
+    compiled = compile(bag)
+    wanted = apply_model(bag, mix, shifts=0, split=False).numpy()
+    assert snr_db(wanted, run(compiled, mix=mix.numpy())[0]) > 100
+    one = compile(bag, stems=("vocals",))
+    assert one.report.operators["Softmax"] * 2 == compiled.report.operators["Softmax"]
+    assert one.report.operators["Conv"] * 2 == compiled.report.operators["Conv"]
+    assert snr_db(wanted[:, 1:], run(one, mix=mix.numpy())[0]) > 100
+
+
+def test_a_bag_with_the_stft_left_to_the_host(bag: Any, mix: torch.Tensor) -> None:
+    compiled = compile(bag, interface="core")
+    wanted = apply_model(bag, mix, shifts=0, split=False).numpy()
+    with torch.inference_mode():
+        assert snr_db(wanted, core(bag.models[0], compiled, mix)) > 100
