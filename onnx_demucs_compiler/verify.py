@@ -82,7 +82,6 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
     return Options(
         target=metadata.target,
         interface=metadata.interface,
-        precision=metadata.precision,
         batch=int(metadata.batch) if metadata.batch.isdecimal() else metadata.batch,
         length=_length(metadata, source),
         stems=stems,
