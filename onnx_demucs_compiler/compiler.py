@@ -56,6 +56,7 @@ def compile(  # noqa: A001 - the verb of the trade
     batch: int | str = 1,
     length: int | str = "segment",
     track: bool = False,
+    overlap: float = 0.25,
     two_stems: str | None = None,
     other_method: str = "add",
     verify: bool = True,
@@ -82,7 +83,10 @@ def compile(  # noqa: A001 - the verb of the trade
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
             leaves it open.
-        track: whole tracks in one call; not supported yet.
+        track: ``mix [C, samples]`` of any length to ``stems [S, C, samples]`` in one call: the segments are
+            cut, weighted and added inside, equal to ``demucs.apply.apply_model(shifts=0)`` within the
+            normalisation of ``demucs.api.Separator``.
+        overlap: with ``track``, the part of each segment that the next covers too.
         two_stems: keep this source, and beside it what is left without it, called ``no_NAME``.
         other_method: what that is: ``"add"``, the sum of the others, or ``"minus"``, the mix less the one.
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
@@ -107,6 +111,7 @@ def compile(  # noqa: A001 - the verb of the trade
         batch=batch,
         length=length,
         track=track,
+        overlap=overlap,
         stems=stems,
         two_stems=two_stems,
         other_method=other_method,
@@ -132,7 +137,7 @@ def compile(  # noqa: A001 - the verb of the trade
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
-            signals = probe_signals(subject.example(), source.sample_rate)
+            signals = probe_signals(subject.probe(), source.sample_rate)
             signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
             measurements = measure(data, subject, signals)
             gate.check(measurements)
@@ -244,6 +249,7 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         n_fft=subject.n_fft,
         batch=str(options.batch),
         length="dynamic" if options.length == "dynamic" else "segment",
+        overlap=options.overlap if options.track else None,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )
 

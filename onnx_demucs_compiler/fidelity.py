@@ -179,7 +179,7 @@ def measure(
 
 
 def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:
-    wanted = _shapes(subject.example(), subject)
+    wanted = _shapes(subject.probe(), subject)
     for name, values in signals.items():
         found = _shapes(values, subject)
         if found != wanted:
@@ -189,9 +189,7 @@ def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subj
 
 
 def _shapes(values: tuple[torch.Tensor, ...], subject: Subject) -> list[list[int]]:
-    return [
-        list(value.shape[:-1] if subject.options.length == "dynamic" else value.shape) for value in values
-    ]
+    return [list(value.shape[:-1] if subject.any_length else value.shape) for value in values]
 
 
 def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
@@ -217,9 +215,9 @@ def _compare(
 ) -> list[Measurement]:
     measurements = []
     for index, (wanted, eager, got) in enumerate(zip(reference, single, outputs, strict=True)):
-        split = subject.stems if wanted.ndim >= 4 and wanted.shape[1] == len(subject.stems) else ()
+        split = subject.stems if subject.has_stems(wanted) else ()
         whole = subject.outputs[index] if subject.outputs else f"output {index}"
-        for part_name, part in _parts(split, whole):
+        for part_name, part in _parts(split, whole, subject.stem_axis):
             name = part_name if len(outputs) == 1 or not split else f"{whole} {part_name}"
             silent = bool(np.abs(wanted[part]).max(initial=0) < SILENT)
             measurements.append(
@@ -235,10 +233,10 @@ def _compare(
     return measurements
 
 
-def _parts(stems: tuple[str, ...], whole: str) -> list[tuple[str, Any]]:
+def _parts(stems: tuple[str, ...], whole: str, axis: int) -> list[tuple[str, Any]]:
     if not stems:
         return [(whole, ...)]
-    return [(stem, (slice(None), index)) for index, stem in enumerate(stems)]
+    return [(stem, (*[slice(None)] * axis, index)) for index, stem in enumerate(stems)]
 
 
 def probe_signals(

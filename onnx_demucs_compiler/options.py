@@ -24,7 +24,8 @@ class Options:
         opset: version of the ``ai.onnx`` operator set.
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
         length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
-        track: whether the graph takes whole tracks.
+        track: whether the graph takes a track of any length, cut into segments inside.
+        overlap: with ``track``, the part of each segment that the next covers too, in [0, 1).
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
         two_stems: the one source to keep, beside what is left without it.
         other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
@@ -38,6 +39,7 @@ class Options:
     batch: int | str = 1
     length: int | str = "segment"
     track: bool = False
+    overlap: float = 0.25
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     other_method: str = "add"
@@ -50,9 +52,9 @@ class Options:
         _one_of("precision", self.precision, ready=("fp32",), planned=("fp16-weights", "int8"))
         _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
         self._check_length()
-        _one_of("track", self.track, ready=(False,), planned=(True,))
         _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())
         self._check_batch()
+        self._check_track()
         self._check_stems()
 
     def _check_length(self) -> None:
@@ -65,6 +67,16 @@ class Options:
         if self.batch != "dynamic" and not (whole and int(self.batch) >= 1):
             raise UsageError(
                 f"batch={self.batch!r} is not a value it takes; use a whole number from 1, or dynamic"
+            )
+
+    def _check_track(self) -> None:
+        _one_of("track", self.track, ready=(False, True), planned=())
+        if not 0 <= self.overlap < 1:
+            raise UsageError(f"overlap={self.overlap} is not a value it takes; use one from 0 to below 1")
+        if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
+            raise UsageError(
+                "track takes one mix of any length and cuts it itself; leave out interface, batch and "
+                "length=dynamic"
             )
 
     def _check_stems(self) -> None:

@@ -10,7 +10,9 @@ from torch.export import Dim
 
 from onnx_demucs_compiler.interface import cut
 from onnx_demucs_compiler.loading.demucs_models.length import MIN_HOPS, hop_of
+from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.stem_choice import choose, chosen_sources
+from onnx_demucs_compiler.track import separate_track
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +61,21 @@ class Subject:
             return example
         return tuple(value[:1].expand(batch, *value.shape[1:]).contiguous() for value in example)
 
+    def probe(self) -> tuple[Tensor, ...]:
+        """What the artefact is tried on: the example, or a track of one whole segment and a shorter one."""
+        example = self.example()
+        if not self.options.track:
+            return example
+        (mix,) = example
+        segment = mix.shape[-1]
+        samples = segment + stride_of(segment, self.options.overlap) // 2
+        return (mix[0].repeat(1, 2)[:, :samples],)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether the artefact takes mixes of more than one length."""
+        return self.options.track or self.options.length == "dynamic"
+
     def open_axes(self) -> tuple[dict[int, str], ...]:
         """For each of the graph's inputs, the axes whose size stays open, and what they are called."""
         example = self.inputs(*self.example())
@@ -79,9 +96,18 @@ class Subject:
         return shapes if any(shapes) else None
 
     def fit(self, mix: Tensor) -> tuple[Tensor, ...]:
-        """A mix ``[1, C, N]`` in the shape that :meth:`example` has."""
-        (probe,) = self.example()
-        return (mix.expand(probe.shape[0], -1, -1).contiguous(),)
+        """A mix ``[1, C, N]`` in the shape that :meth:`probe` has."""
+        (probe,) = self.probe()
+        return (mix[0] if self.options.track else mix.expand(probe.shape[0], -1, -1).contiguous(),)
+
+    @property
+    def stem_axis(self) -> int:
+        """Along which axis the outputs have their stems: a track has none for a batch."""
+        return 0 if self.options.track else 1
+
+    def has_stems(self, output: NDArray[Any]) -> bool:
+        """Whether an output has an axis for stems."""
+        return output.ndim >= self.stem_axis + 3 and output.shape[self.stem_axis] == len(self.stems)
 
     def inputs(self, *mix: Tensor) -> tuple[Tensor, ...]:
         """The graph's inputs for a mix."""
@@ -95,9 +121,17 @@ class Subject:
             module: ``source.module`` or a copy of it.
             inputs: from :meth:`inputs`.
         """
+        if self.options.track:
+            return [self._run_track(module, inputs[0])]
         with torch.inference_mode():
             viewed = cut(module, self.options.interface).traced
             outputs = pytree.tree_leaves(viewed(*(value.clone() for value in inputs)))
         arrays = [leaf.numpy() for leaf in outputs if isinstance(leaf, torch.Tensor)]
         mix = inputs[0].numpy()
         return [choose(self.options, self.source.sources, mix, array) for array in arrays]
+
+    def _run_track(self, module: nn.Module, mix: Tensor) -> NDArray[Any]:
+        segment = self.example()[0].shape[-1]
+        with torch.inference_mode():
+            stems = separate_track(module, mix, segment, self.options.overlap)
+        return choose(self.options, self.source.sources, mix[None].numpy(), stems[None].numpy())[0]

@@ -65,7 +65,7 @@ def verify(
             "name the model it was compiled from"
         )
     subject = Subject(source, options_of(metadata, source))
-    signals = probe_signals(subject.example(), source.sample_rate)
+    signals = probe_signals(subject.probe(), source.sample_rate)
     signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
     measurements = measure(proto, subject, signals)
     gate.check(measurements)
@@ -87,6 +87,8 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
         stems=stems,
         two_stems=two_stems,
         other_method=metadata.other_method or "add",
+        track=metadata.overlap is not None,
+        **({} if metadata.overlap is None else {"overlap": metadata.overlap}),
         sources=source.sources,
     )
 

@@ -45,8 +45,18 @@ def compile(  # noqa: A001 - the command's name
     precision: Annotated[str, typer.Option(help="Of weights and arithmetic: fp32.")] = "fp32",
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
     batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
-    length: Annotated[str, typer.Option(metavar="N", help="Samples in one run: segment or N.")] = "segment",
-    track: Annotated[bool, typer.Option("--track", help="Not supported yet.")] = False,
+    length: Annotated[
+        str, typer.Option(metavar="N", help="Samples in one run: segment, N or dynamic.")
+    ] = "segment",
+    track: Annotated[
+        bool, typer.Option("--track", help="Take tracks of any length in one call, cut into segments inside.")
+    ] = False,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            help="With --track: part of each segment that the next covers too.", show_default="0.25"
+        ),
+    ] = None,
     ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
     ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
     without: Annotated[
@@ -92,6 +102,7 @@ def compile(  # noqa: A001 - the command's name
         "two_stems": two_stems,
         "other_method": other_method,
         **_numbers(opset, batch, length),
+        **_overlap(track, overlap),
     }
     options = Options(**choices)
     _check_planned(ort_format=ort_format, ops_config=ops_config)
@@ -135,6 +146,14 @@ def _numbers(opset: int | None, batch: str, length: str) -> dict[str, Any]:
         "length": int(length) if length.isdecimal() else length,
     }
     return chosen if opset is None else chosen | {"opset": opset}
+
+
+def _overlap(track: bool, overlap: float | None) -> dict[str, float]:
+    if overlap is None:
+        return {}
+    if not track:
+        raise UsageError("--overlap goes with --track; onnx-demucs separate has its own")
+    return {"overlap": overlap}
 
 
 def _names(stems: str | None) -> tuple[str, ...] | None:

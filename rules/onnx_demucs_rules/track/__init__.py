@@ -1,0 +1,1 @@
+"""Whole tracks in one call."""
