@@ -167,6 +167,9 @@ def _members(model: nn.Module) -> Sequence[nn.Module]:
         if not getattr(member, "cac", False):
             raise UsageError(f"{name} masks magnitudes (cac=False), which needs the mix's own spectrum; "
                              "use interface waveform")  # fmt: skip
+        if getattr(member, "hybrid_old", False):
+            raise UsageError(f"{name} pads its STFT in a way of its own (hybrid_old=True), which no "
+                             "host can tell; use interface waveform")  # fmt: skip
         if not getattr(member, "hybrid", True):
             raise UsageError(f"{name} has no waveform branch (hybrid=False); use interface waveform")
     return members

@@ -6,6 +6,7 @@ The arithmetic follows ``demucs.apply.apply_model(shifts=0, split=True)`` operat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +76,13 @@ def plan(track: int, size: int, stride: int) -> Iterator[Segment]:
         yield Segment(
             start, length, min(stride, length), left=window[0] - begin, window=window, right=end - window[1]
         )
+
+
+def in_groups(segments: Iterable[Segment], size: int) -> Iterator[list[Segment]]:
+    """The segments in groups of ``size``, of which the last may be smaller."""
+    remaining = iter(segments)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 def triangle(size: int) -> Audio:

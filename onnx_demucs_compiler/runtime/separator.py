@@ -12,6 +12,7 @@ import numpy as np
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime.audio import check_song, first_bad_sample, read_blocks
 from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
+from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.output import (
     check_targets,
     publish,
@@ -19,8 +20,7 @@ from onnx_demucs_compiler.runtime.output import (
     scratch_folder,
     song_folder,
 )
-from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, plan, stride_of
-from onnx_demucs_compiler.runtime.session import create_session, read_metadata
+from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, in_groups, plan, stride_of
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.runtime.stems import mixdowns
 
@@ -53,7 +53,8 @@ class Separator:
     """Separates audio with one artefact of the compiler.
 
     The result equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the normalisation of
-    ``demucs.api.Separator``.
+    ``demucs.api.Separator``. Where a track ends within a segment, that holds for models that are given whole
+    segments there, as HTDemucs is; a graph takes nothing shorter.
 
     Attributes:
         metadata: what the artefact says of itself.
@@ -63,16 +64,16 @@ class Separator:
         """Load an artefact.
 
         Args:
-            model: a waveform artefact, ``.onnx`` or ``.ort``.
+            model: an artefact of any interface and batch, ``.onnx`` or ``.ort``.
             threads: how many an operator may use; the machine's physical cores when None.
             overlap: the part of each segment that the next one covers too, in [0, 1).
 
         Raises:
-            CompilerError: the file is missing, no ONNX model, or not a waveform artefact of this compiler.
+            CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
             UsageError: the overlap is out of range.
         """
-        self._session = create_session(Path(model), threads)
-        self.metadata = read_metadata(self._session)
+        self._graph = Graph(Path(model), threads)
+        self.metadata = self._graph.metadata
         self._stride = stride_of(self.metadata.segment, overlap)
 
     def separate(self, mix: Audio, *, progress: Progress | None = None) -> dict[str, Audio]:
@@ -177,18 +178,16 @@ class Separator:
         metadata = self.metadata
         window = SlidingWindow(blocks)
         estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, metadata.segment)
-        for segment in plan(statistics.length, metadata.segment, self._stride):
-            audio = window.read(*segment.window)
-            estimate = self._run(segment.pad(statistics.normalise(audio)))
-            estimates.add(segment.trim(estimate))
-            first = segment.start - segment.window[0]
-            mix = audio[:, first : first + segment.settled]
-            yield mix, statistics.restore(estimates.settle(segment.settled))
-            if progress is not None:
-                progress(segment.start + segment.settled, statistics.length)
-
-    def _run(self, mix: Audio) -> Audio:
-        """One run of the model: ``[C, segment]`` in, ``[S, C, segment]`` out."""
-        (stems,) = self._session.run(["stems"], {"mix": mix[None]})
-        estimate: Audio = stems[0]
-        return estimate
+        segments = plan(statistics.length, metadata.segment, self._stride)
+        for group in in_groups(segments, self._graph.batch):
+            spans = [window.read(*segment.window) for segment in group]
+            mixes = [
+                segment.pad(statistics.normalise(span)) for segment, span in zip(group, spans, strict=True)
+            ]
+            for segment, span, estimate in zip(group, spans, self._graph.run(np.stack(mixes)), strict=True):
+                estimates.add(segment.trim(estimate))
+                first = segment.start - segment.window[0]
+                mix = span[:, first : first + segment.settled]
+                yield mix, statistics.restore(estimates.settle(segment.settled))
+                if progress is not None:
+                    progress(segment.start + segment.settled, statistics.length)

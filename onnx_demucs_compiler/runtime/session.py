@@ -1,4 +1,4 @@
-"""Opening an artefact: onnxruntime's session with our defaults, and the metadata that drives it."""
+"""Opening a model: onnxruntime's session with our defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import onnxruntime
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.metadata import ArtifactMetadata
 
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 LOG_ERRORS_ONLY = 3
@@ -50,41 +49,13 @@ def create_session(path: Path, threads: int | None = None) -> onnxruntime.Infere
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
-        raise CompilerError(f"{path}: onnxruntime cannot load it as a model ({error})") from error
+        reason = in_one_line(error)
+        raise CompilerError(f"{path}: onnxruntime cannot load it as a model ({reason})") from error
 
 
-def read_metadata(session: onnxruntime.InferenceSession) -> ArtifactMetadata:
-    """Read what the artefact says of itself, and check that its graph is the one described.
-
-    Raises:
-        CompilerError: the model is not this project's, or has an interface that cannot be driven from here.
-    """
-    metadata = ArtifactMetadata.from_props(session.get_modelmeta().custom_metadata_map)
-    if metadata.interface != "waveform":
-        raise CompilerError(
-            f"this model has the {metadata.interface} interface, and only waveform models can be separated "
-            "with; compile it again with --interface waveform"
-        )
-    _check_port("input", session.get_inputs(), "mix", (1, metadata.audio_channels, metadata.segment))
-    _check_port(
-        "output",
-        session.get_outputs(),
-        "stems",
-        (1, len(metadata.sources), metadata.audio_channels, metadata.segment),
-    )
-    return metadata
-
-
-def _check_port(kind: str, ports: list[onnxruntime.NodeArg], name: str, shape: tuple[int, ...]) -> None:
-    found = {port.name: port.shape for port in ports}
-    if list(found) != [name] or not _accepts(found[name], shape):
-        raise CompilerError(f"the model's {kind} should be {name} {list(shape)}, and is {found}")
-
-
-def _accepts(declared: list[int | str | None], shape: tuple[int, ...]) -> bool:
-    return len(declared) == len(shape) and all(
-        size in (wanted, None) or isinstance(size, str) for size, wanted in zip(declared, shape, strict=True)
-    )
+def in_one_line(error: Exception) -> str:
+    """The message of an error, which onnxruntime may spread over several lines."""
+    return " ".join(str(error).split())
 
 
 def physical_cores() -> int:

@@ -13,7 +13,7 @@ from command_line import Result, run
 from tiny_model import TinyModel
 
 from onnx_demucs_compiler.runtime.encoding import RawStem
-from onnx_demucs_compiler.runtime.separator import Separator
+from onnx_demucs_compiler.runtime.graph import Graph
 
 STEMS = ["bass.wav", "drums.wav", "vocals.wav"]
 
@@ -194,7 +194,7 @@ def test_failed_encoding_keeps_the_old_stems(
 def test_a_model_that_makes_nan(
     song: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Separator, "_run", lambda self, mix: np.full((3, *mix.shape), np.nan, np.float32))
+    monkeypatch.setattr(Graph, "run", lambda self, mixes: np.full((1, 3, *mixes.shape[1:]), np.nan, np.float32))
     result = run("separate", TinyModel().save(tmp_path / "tiny.onnx"), song, "-o", out)
     fails_cleanly(result, 1, "drums has samples that are not finite numbers")
     assert not out.exists()
@@ -203,7 +203,7 @@ def test_a_model_that_makes_nan(
 def test_bugs_keep_their_traceback(
     artifact: Path, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Separator, "_run", lambda self, mix: 1 / 0)
+    monkeypatch.setattr(Graph, "run", lambda self, mixes: 1 / 0)
     assert isinstance(run("separate", artifact, song, "-o", out).exception, ZeroDivisionError)
     assert not out.exists()
 

@@ -145,7 +145,7 @@ def status(key):
     [line] = [l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(key + ":")]
     return int(line.split()[1]) * 1024
 separator = Separator(sys.argv[1], threads=1)
-separator._run(np.zeros((2, 343980), np.float32))
+separator._graph.run(np.zeros((1, 2, 343980), np.float32))
 Path("/proc/self/clear_refs").write_text("5")
 loaded = status("VmRSS")
 separator.separate_file(Path(sys.argv[2]), Path(sys.argv[3]))

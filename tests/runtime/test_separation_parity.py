@@ -8,39 +8,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
-from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from tiny_model import TinyModel, TorchTwin
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime import Separator, segments
 from onnx_demucs_compiler.runtime.audio import BLOCK
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
-
-GATE_DB = 110
-
-
-def by_demucs(model: torch.nn.Module, mix: np.ndarray, overlap: float = 0.25) -> np.ndarray:
-    """What ``demucs.api.Separator.separate_tensor`` computes, a lone sample's deviation being 0."""
-    wav = torch.from_numpy(mix)
-    ref = wav.mean(0)
-    mean = ref.mean()
-    std = (ref.std() if ref.numel() > 1 else torch.zeros(())) + 1e-8
-    estimates = apply_model(model, ((wav - mean) / std)[None], shifts=0, overlap=overlap)
-    return (estimates[0] * std + mean).numpy()
-
-
-def snr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """In dB."""
-    noise = np.square(estimate.astype(np.float64) - reference).sum()
-    return float(10 * np.log10(np.square(reference, dtype=np.float64).sum() / max(noise, 1e-300)))
-
-
-def stacked(stems: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack(list(stems.values()))
-
 
 @cache
 def separator_for(tiny: TinyModel, overlap: float) -> Separator:
@@ -82,12 +59,12 @@ def test_cuts_as_demucs_does_for_htdemucs(length: int, monkeypatch: pytest.Monke
         samplerate=tiny.sample_rate,
     ).eval()
 
-    def run(mix: np.ndarray) -> np.ndarray:
+    def run(mixes: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return model(torch.from_numpy(mix[None]))[0].numpy()
+            return model(torch.from_numpy(mixes)).numpy()
 
     separator = separator_for(tiny, 0.25)
-    monkeypatch.setattr(separator, "_run", run)
+    monkeypatch.setattr(separator._graph, "run", run)
     mix = np.random.default_rng(0).normal(0.02, 0.1, (2, length)).astype(np.float32)
     assert snr(by_demucs(model, mix), stacked(separator.separate(mix))) > GATE_DB
 

@@ -1,0 +1,128 @@
+"""An artefact opened: from mixes to stems, whatever its interface and batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.metadata import ArtifactMetadata
+from onnx_demucs_compiler.runtime.interfaces import INTERFACES, Cut
+from onnx_demucs_compiler.runtime.session import create_session, in_one_line
+from onnx_demucs_compiler.runtime.spectrum import OVERLAPPING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from onnx_demucs_compiler.runtime.audio import Audio
+    from onnx_demucs_compiler.runtime.interfaces import Shape
+
+
+class Graph:
+    """One artefact in one session, checked against what it says of itself.
+
+    Attributes:
+        metadata: what the artefact says of itself.
+        batch: the mixes that a run takes at most. A graph of open batch gets them one at a time: on a CPU
+            more of them take as long together as one by one, and more memory.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Open an artefact.
+
+        Args:
+            path: an ``.onnx`` or ``.ort`` file.
+            threads: how many an operator may use; the machine's physical cores when None.
+
+        Raises:
+            CompilerError: the file is missing, no model, not this compiler's, no separator, or another graph
+                than its metadata describes.
+        """
+        self._session = create_session(path, threads)
+        self.metadata = ArtifactMetadata.from_props(self._session.get_modelmeta().custom_metadata_map)
+        _check_facts(self.metadata)
+        self.batch = 1 if self.metadata.batch == "dynamic" else int(self.metadata.batch)
+        self._interface = INTERFACES[self.metadata.interface](self.metadata)
+        ports = self._session.get_inputs()
+        self._check_ports("inputs", ports, self._interface.inputs)
+        self._check_ports("outputs", self._session.get_outputs(), self._interface.outputs)
+        self._names = [port.name for port in ports]
+
+    def run(self, mixes: Audio) -> Audio:
+        """Separate mixes in one run.
+
+        Args:
+            mixes: float32 ``[B, C, N]``, :attr:`batch` of them at most; silence takes the place of the rest.
+
+        Returns:
+            float32 ``[B, S, C, N]``.
+
+        Raises:
+            CompilerError: onnxruntime fails.
+        """
+        count = len(mixes)
+        filled = np.pad(mixes, ((0, self.batch - count), (0, 0), (0, 0)))
+        feeds = dict(zip(self._names, self._interface.feeds(filled), strict=True))
+        try:
+            outputs = self._session.run(None, feeds)
+        except Exception as error:  # onnxruntime's errors share no narrower base
+            raise CompilerError(f"onnxruntime cannot run the model ({in_one_line(error)})") from error
+        return self._interface.stems(outputs)[:count]
+
+    def _check_ports(self, kind: str, ports: Sequence[Any], wanted: Mapping[str, Shape]) -> None:
+        if not _fit(ports, wanted):
+            found = ", ".join(f"{port.name} {_shown(port.shape)}" for port in ports)
+            described = ", ".join(f"{name} {_shown(shape)}" for name, shape in wanted.items())
+            raise CompilerError(
+                f"the model's {kind} are {found}, and its metadata (interface {self.metadata.interface}, "
+                f"batch {self.metadata.batch}) describes {described}; compile it again"
+            )
+
+
+def _check_facts(metadata: ArtifactMetadata) -> None:
+    """See to it that the metadata holds what separation needs."""
+    if metadata.interface not in INTERFACES:
+        raise CompilerError(
+            f"this model has the interface {metadata.interface}, which this version of onnx-demucs does not "
+            f"know; it knows {', '.join(INTERFACES)}"
+        )
+    if metadata.batch != "dynamic" and not (metadata.batch.isdecimal() and int(metadata.batch) >= 1):
+        raise CompilerError(
+            f"the model's metadata gives the batch as {metadata.batch}, which is neither a number from 1 nor "
+            "dynamic; compile it again"
+        )
+    needed = {
+        "stems": len(metadata.sources),
+        "sample rate": metadata.sample_rate,
+        "channels": metadata.audio_channels,
+        "segment": metadata.segment,
+    }
+    if issubclass(INTERFACES[metadata.interface], Cut):
+        needed["n_fft"] = metadata.n_fft // OVERLAPPING
+    missing = [fact for fact, value in needed.items() if value < 1]
+    if missing:
+        raise CompilerError(
+            f"the model's metadata tells no {' and no '.join(missing)}, and without that no song can be "
+            "separated; compile a separator"
+        )
+
+
+def _fit(ports: Sequence[Any], wanted: Mapping[str, Shape]) -> bool:
+    """Whether ports are those described, in their order; a port that is the only one may have any name."""
+    return len(ports) == len(wanted) and all(
+        (port.name == name or len(ports) == 1) and _accepts(port.shape, shape)
+        for port, (name, shape) in zip(ports, wanted.items(), strict=True)
+    )
+
+
+def _accepts(declared: Sequence[int | str | None], shape: Shape) -> bool:
+    """Whether each size is the one described, or is left open."""
+    return len(declared) == len(shape) and all(
+        size == wanted or not isinstance(size, int) for size, wanted in zip(declared, shape, strict=True)
+    )
+
+
+def _shown(shape: Sequence[int | str | None]) -> str:
+    return f"[{', '.join(str(size) for size in shape)}]"

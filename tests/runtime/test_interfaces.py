@@ -1,0 +1,137 @@
+"""Every kind of artefact that ``compile`` writes, driven by what it says of itself, against demucs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from command_line import run
+from demucs_reference import GATE_DB, by_demucs, snr, stacked
+from torch import nn
+
+from onnx_demucs_compiler import compile, default
+from onnx_demucs_compiler.loading import make_lively
+from onnx_demucs_compiler.runtime import Separator, interfaces
+from onnx_demucs_rules.examples import small_htdemucs
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+SEGMENT = 4001
+"""No multiple of the hop, 128, like the real 343980 of 1024."""
+WHOLE_HOPS = 31 * 128
+"""What an open length makes of it."""
+
+ARTIFACTS: dict[str, dict[str, Any]] = {
+    "waveform": {},
+    "core": {"interface": "core"},
+    "spectral": {"interface": "spectral"},
+    "openkara": {"interface": "openkara"},
+    "batch": {"interface": "core", "batch": 3},
+    "open": {"interface": "spectral", "batch": "dynamic", "length": "dynamic"},
+    "stems": {"interface": "openkara", "stems": ("vocals", "bass")},
+    "two-stems": {"two_stems": "vocals", "other_method": "minus"},
+    "other-names": {"rules": default - "waveform-interface"},
+}
+
+Compiled = Callable[[str], Path]
+
+
+def lively_htdemucs(samples: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = small_htdemucs(samples, sources=SOURCES)
+    make_lively(model, 1)
+    return model
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """Writes an artefact the first time it is asked for."""
+    folder = tmp_path_factory.mktemp("artifacts")
+
+    def get(name: str) -> Path:
+        path = folder / f"{name}.onnx"
+        if not path.exists():
+            compile(lively_htdemucs(SEGMENT), **ARTIFACTS[name], verify=False).save(path)
+        return path
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def track() -> np.ndarray:
+    """Six segments, the last of which the end cuts short."""
+    return np.random.default_rng(5).normal(0.02, 0.1, (2, 16_001)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def stems_by_demucs(track: np.ndarray) -> np.ndarray:
+    return by_demucs(lively_htdemucs(SEGMENT), track)
+
+
+@pytest.mark.parametrize("name", ["waveform", "core", "spectral", "openkara", "batch", "other-names"])
+def test_equals_demucs(
+    name: str, compiled: Compiled, track: np.ndarray, stems_by_demucs: np.ndarray
+) -> None:
+    stems = Separator(compiled(name), threads=1).separate(track)
+    assert list(stems) == SOURCES
+    assert snr(stems_by_demucs, stacked(stems)) > GATE_DB
+
+
+def test_an_open_length_is_cut_into_the_segments_of_the_metadata(
+    compiled: Compiled, track: np.ndarray
+) -> None:
+    separator = Separator(compiled("open"), threads=1)
+    assert separator.metadata.segment == WHOLE_HOPS
+    wanted = by_demucs(lively_htdemucs(WHOLE_HOPS), track)
+    assert snr(wanted, stacked(separator.separate(track))) > GATE_DB
+
+
+def test_chosen_stems(compiled: Compiled, track: np.ndarray, stems_by_demucs: np.ndarray) -> None:
+    stems = Separator(compiled("stems"), threads=1).separate(track)
+    assert list(stems) == ["vocals", "bass"]
+    assert snr(stems_by_demucs[[3, 1]], stacked(stems)) > GATE_DB
+
+
+def test_two_stems(compiled: Compiled, track: np.ndarray, stems_by_demucs: np.ndarray) -> None:
+    stems = Separator(compiled("two-stems"), threads=1).separate(track)
+    assert list(stems) == ["vocals", "no_vocals"]
+    assert snr(np.stack([stems_by_demucs[3], track - stems_by_demucs[3]]), stacked(stems)) > GATE_DB
+
+
+@pytest.mark.parametrize("samples", [1, 100, SEGMENT, SEGMENT + 1])
+def test_short_tracks(samples: int, compiled: Compiled) -> None:
+    track = np.random.default_rng(samples).normal(0.02, 0.1, (2, samples)).astype(np.float32)
+    wanted = by_demucs(lively_htdemucs(SEGMENT), track)
+    for name in ("core", "batch"):
+        assert snr(wanted, stacked(Separator(compiled(name), threads=1).separate(track))) > GATE_DB
+
+
+@pytest.mark.parametrize("name", list(ARTIFACTS))
+def test_from_the_command_line_without_flags(
+    name: str, compiled: Compiled, track: np.ndarray, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "song.wav", track.T, 8000, "FLOAT")
+    result = run("separate", compiled(name), tmp_path / "song.wav", "-o", tmp_path / "out", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    written = {path.stem: soundfile.info(path).frames for path in tmp_path.rglob("out/*/*/*.wav")}
+    assert written == dict.fromkeys(Separator(compiled(name)).metadata.sources, track.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "mistake"),
+    [
+        (interfaces.Core, "stems", lambda self, outputs: outputs[1]),
+        (interfaces.Core, "_parts", lambda self, outputs: (outputs[0][:, :, :2], outputs[0][:, :, 2:], outputs[1])),
+    ],
+    ids=["no-spectrum", "halves-not-in-turn"],
+)  # fmt: skip
+def test_the_gate_notices(
+    owner: type, name: str, mistake: object, compiled: Compiled, track: np.ndarray,
+    stems_by_demucs: np.ndarray, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(owner, name, mistake)
+    stems = Separator(compiled("core"), threads=1).separate(track)
+    assert snr(stems_by_demucs, stacked(stems)) < GATE_DB / 2
