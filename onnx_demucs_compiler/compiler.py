@@ -246,6 +246,7 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         weights=source.weights_digest(),
         rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
         other_method=options.other_method if options.two_stems else "",
+        model_sources=source.sources,
         n_fft=subject.n_fft,
         batch=str(options.batch),
         length="dynamic" if options.length == "dynamic" else "segment",

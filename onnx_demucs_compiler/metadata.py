@@ -40,6 +40,8 @@ class ArtifactMetadata:
         length: ``dynamic`` where a run takes any multiple of the model's hop, else ``segment``.
         other_method: how ``no_STEM`` came about (``add`` or ``minus``) where the sources are a stem and that;
             empty for others.
+        model_sources: the sources of the model itself, of which :attr:`sources` may be a choice; empty in
+            files from before this was told.
         overlap: where one run takes a track of any length (``mix [C, samples]`` in, ``stems [S, C, samples]``
             out), the part of each segment that the next covers too; ``None`` for others.
     """
@@ -59,6 +61,7 @@ class ArtifactMetadata:
     batch: str = "1"
     length: str = "segment"
     other_method: str = ""
+    model_sources: tuple[str, ...] = ()
     overlap: float | None = None
 
     def to_props(self) -> dict[str, str]:
@@ -79,6 +82,7 @@ class ArtifactMetadata:
             PREFIX + "batch": self.batch,
             PREFIX + "length": self.length,
             PREFIX + "other_method": self.other_method,
+            PREFIX + "model_sources": json.dumps(list(self.model_sources)),
             PREFIX + "track": json.dumps(self.overlap is not None),
             PREFIX + "overlap": "" if self.overlap is None else repr(self.overlap),
             **(self._openkara() if self.interface == "openkara" else {}),
@@ -122,6 +126,7 @@ class ArtifactMetadata:
                 batch=props.get(PREFIX + "batch", "1"),
                 length=props.get(PREFIX + "length", "segment"),
                 other_method=props.get(PREFIX + "other_method", ""),
+                model_sources=tuple(json.loads(props.get(PREFIX + "model_sources", "[]"))),
                 overlap=float(props[PREFIX + "overlap"]) if props.get(PREFIX + "overlap") else None,
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:

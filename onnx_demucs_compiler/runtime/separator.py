@@ -22,7 +22,7 @@ from onnx_demucs_compiler.runtime.output import (
 )
 from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, in_groups, plan, stride_of
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
-from onnx_demucs_compiler.runtime.stems import mixdowns
+from onnx_demucs_compiler.runtime.stems import means_of, missing_sources, mixdowns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,6 +74,7 @@ class Separator:
         """
         self._graph = Graph(Path(model), threads)
         self.metadata = self._graph.metadata
+        self._means = means_of(self.metadata)
         self._stride = stride_of(self.metadata.segment, overlap)
 
     def separate(self, mix: Audio, *, progress: Progress | None = None) -> dict[str, Audio]:
@@ -127,14 +128,14 @@ class Separator:
 
         Raises:
             CompilerError: the song is no usable audio, or the output cannot be written.
-            UsageError: the model has no source ``two_stems``.
+            UsageError: the model has no source ``two_stems``, or not all that would be added up.
             OSError: reading or writing failed, as on a full disk.
         """
         began = monotonic()
         encoding = encoding or Encoding()
         song, out_dir = Path(song), Path(out_dir)
         metadata = self.metadata
-        stems = mixdowns(metadata.sources, two_stems, other_method)
+        stems = mixdowns(metadata.sources, two_stems, other_method, missing_sources(metadata))
         check_song(song, metadata.audio_channels)
         folder = song_folder(out_dir, metadata.model, song)
         files = {name: folder / f"{safe_name(name)}.{encoding.format}" for name in stems}
@@ -188,6 +189,6 @@ class Separator:
                 estimates.add(segment.trim(estimate))
                 first = segment.start - segment.window[0]
                 mix = span[:, first : first + segment.settled]
-                yield mix, statistics.restore(estimates.settle(segment.settled))
+                yield mix, statistics.restore(estimates.settle(segment.settled), self._means)
                 if progress is not None:
                     progress(segment.start + segment.settled, statistics.length)

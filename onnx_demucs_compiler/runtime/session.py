@@ -12,7 +12,8 @@ import onnxruntime
 from onnx_demucs_compiler.errors import CompilerError
 
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
-LOG_ERRORS_ONLY = 3
+LOG_FATAL_ONLY = 4
+"""Errors are raised as well, and would be told twice."""
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
@@ -29,7 +30,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or physical_cores()
-    options.log_severity_level = LOG_ERRORS_ONLY
+    options.log_severity_level = LOG_FATAL_ONLY
     return options
 
 

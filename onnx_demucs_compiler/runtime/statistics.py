@@ -54,6 +54,11 @@ class TrackStatistics:
         """Bring audio of any shape to zero mean and unit deviation."""
         return (audio - self.mean) / self.scale
 
-    def restore(self, audio: Audio) -> Audio:
-        """Undo :meth:`normalise`."""
-        return audio * self.scale + self.mean
+    def restore(self, audio: Audio, means: Audio) -> Audio:
+        """Undo :meth:`normalise`.
+
+        Args:
+            audio: what became of normalised audio.
+            means: how many times the mean was taken out of it, in a shape that goes with it.
+        """
+        return audio * self.scale + self.mean * means

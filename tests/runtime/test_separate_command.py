@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,16 +78,39 @@ def foreign(path: Path) -> None:
     onnx.save(model, path)
 
 
+def changed(**changes: object) -> Callable[[Path], object]:
+    return lambda path: TinyModel().save(path, **changes)
+
+
 BAD_MODELS = [
     ("missing.onnx", lambda path: None, "no such file"),
     ("folder.onnx", Path.mkdir, "not a file"),
     ("garbled.onnx", garbled, "onnxruntime cannot load it"),
     ("foreign.onnx", foreign, "not made by onnx-demucs-compile"),
-    ("core.onnx", lambda path: TinyModel().save(path, interface="core"), "the core interface"),
+    ("core.onnx", changed(interface="core"), "metadata tells no n_fft"),
+    ("no-separator.onnx", changed(sources=(), sample_rate=0), "tells no stems and no sample rate"),
+    ("future.onnx", changed(interface="stereo"), "the interface stereo, which this version"),
+    ("no-batch.onnx", changed(batch="four"), "gives the batch as four"),
     (
-        "liar.onnx",
-        lambda path: TinyModel().save(path, segment=999),
-        "the model's input should be mix [1, 2, 999]",
+        "segment.onnx",
+        changed(segment=999),
+        "the model's inputs are mix [1, 2, 1000], and its metadata (interface waveform, batch 1) describes "
+        "mix [1, 2, 999]",
+    ),
+    ("batch.onnx", changed(batch="4"), "(interface waveform, batch 4) describes mix [4, 2, 1000]"),
+    ("open-batch.onnx", changed(batch="dynamic"), "describes mix [batch, 2, 1000]"),
+    ("open-length.onnx", changed(length="dynamic"), "describes mix [1, 2, samples]"),
+    ("channels.onnx", changed(audio_channels=1), "describes mix [1, 1, 1000]"),
+    (
+        "stems.onnx",
+        changed(sources=("drums", "bass")),
+        "the model's outputs are stems [1, 3, 2, 1000], and its metadata (interface waveform, batch 1) "
+        "describes stems [1, 2, 2, 1000]",
+    ),
+    (
+        "spectral.onnx",
+        changed(interface="spectral", n_fft=64),
+        "describes spec_real [1, 2, 32, 63], spec_imag [1, 2, 32, 63], audio [1, 2, 1000]",
     ),
 ]
 
@@ -112,6 +136,29 @@ def test_bad_models(
 def test_wrong_usage(options: list[str], message: str, artifact: Path, song: Path, out: Path) -> None:
     fails_cleanly(run("separate", artifact, song, "-o", out, *options), 2, message)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "message"),
+    [
+        ({"model_sources": ("drums", "bass", "vocals", "piano")}, [],
+         "no_bass cannot be added up without piano"),
+        ({"model_sources": ("drums", "bass", "vocals", "piano")}, ["--other-method", "minus"], None),
+        ({"model_sources": ("drums", "bass", "vocals", "piano")}, ["--other-method", "none"], None),
+        ({"sources": ("bass", "no_bass", "x"), "model_sources": ("bass", "drums"), "other_method": "minus"},
+         [], None),
+    ],
+)  # fmt: skip
+def test_two_stems_of_a_choice(
+    metadata: dict[str, Any], options: list[str], message: str | None, song: Path, tmp_path: Path, out: Path
+) -> None:
+    model = TinyModel().save(tmp_path / "chosen.onnx", **metadata)
+    result = run("separate", model, song, "-o", out, "--two-stems", "bass", *options)
+    if message is None:
+        assert (result.exit_code, result.stderr) == (0, "")
+    else:
+        fails_cleanly(result, 2, message)
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +241,9 @@ def test_failed_encoding_keeps_the_old_stems(
 def test_a_model_that_makes_nan(
     song: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Graph, "run", lambda self, mixes: np.full((1, 3, *mixes.shape[1:]), np.nan, np.float32))
+    monkeypatch.setattr(
+        Graph, "run", lambda self, mixes: np.full((1, 3, *mixes.shape[1:]), np.nan, np.float32)
+    )
     result = run("separate", TinyModel().save(tmp_path / "tiny.onnx"), song, "-o", out)
     fails_cleanly(result, 1, "drums has samples that are not finite numbers")
     assert not out.exists()

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
+from onnx import helper, numpy_helper
 from tiny_model import TinyModel
 
 MAIN = "from onnx_demucs_compiler.cli import main; main()"
@@ -44,6 +46,23 @@ finally:
     finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert finished.stdout == "set()\n"
     assert len(list(out.rglob("*.wav"))) == 3
+
+
+def test_what_onnxruntime_finds_is_told_once(song: Path, tmp_path: Path, out: Path) -> None:
+    """It logs its errors to stderr as well, past Python."""
+    path = TinyModel().save(tmp_path / "broken.onnx")
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "all"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 1, 7]), "picked"))
+    model.graph.node.append(helper.make_node("Gather", ["all", "picked"], ["stems"], axis=1))
+    onnx.save(model, path)
+    arguments = command("separate", path, song, "-o", out)
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.startswith("error: onnxruntime cannot run the model (")
+    assert "idx=7" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert not out.exists()
 
 
 @posix

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from demucs.htdemucs import HTDemucs
+from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from tiny_model import TinyModel, TorchTwin
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime import Separator, segments
 from onnx_demucs_compiler.runtime.audio import BLOCK
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
+
 
 @cache
 def separator_for(tiny: TinyModel, overlap: float) -> Separator:
@@ -31,14 +32,20 @@ def separator_for(tiny: TinyModel, overlap: float) -> Separator:
     segment=st.sampled_from([199, 200]),
     channels=st.sampled_from([1, 2]),
     overlap=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.77, 0.9]),
+    batch=st.sampled_from([1, 2, 5]),
     seed=st.integers(0, 2**32 - 1),
 )
-@example(length=1, segment=199, channels=2, overlap=0.25, seed=0)
-@example(length=200, segment=200, channels=2, overlap=0.25, seed=0)
-@example(length=201, segment=200, channels=2, overlap=0.0, seed=0)
-@example(length=151, segment=200, channels=1, overlap=0.25, seed=0)
-def test_equals_demucs(length: int, segment: int, channels: int, overlap: float, seed: int) -> None:
-    tiny = TinyModel(channels, segment)
+@example(length=1, segment=199, channels=2, overlap=0.25, batch=1, seed=0)
+@example(length=200, segment=200, channels=2, overlap=0.25, batch=1, seed=0)
+@example(length=201, segment=200, channels=2, overlap=0.0, batch=1, seed=0)
+@example(length=151, segment=200, channels=1, overlap=0.25, batch=1, seed=0)
+@example(length=1, segment=200, channels=2, overlap=0.25, batch=5, seed=0)
+@example(length=300, segment=200, channels=2, overlap=0.25, batch=2, seed=0)
+@example(length=301, segment=200, channels=2, overlap=0.25, batch=2, seed=0)
+def test_equals_demucs(
+    length: int, segment: int, channels: int, overlap: float, batch: int, seed: int
+) -> None:
+    tiny = TinyModel(channels, segment, batch=batch)
     mix = np.random.default_rng(seed).normal(0.1, 0.3, (channels, length)).astype(np.float32)
     stems = separator_for(tiny, overlap).separate(mix)
     assert list(stems) == list(tiny.sources)
@@ -87,7 +94,7 @@ def pad_with_silence(segment: segments.Segment, audio: np.ndarray) -> np.ndarray
     [
         (segments, "triangle", flat),
         (segments.Segment, "pad", pad_with_silence),
-        (TrackStatistics, "restore", lambda self, audio: audio * self.scale),
+        (TrackStatistics, "restore", lambda self, audio, means: audio * self.scale),
         (TrackStatistics, "normalise", lambda self, audio: audio / self.scale),
     ],
 )

@@ -7,6 +7,7 @@ envelope over the segment, so that it matters where in the segment a sample lies
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ class TinyModel:
     sample_rate: int = 8000
     sources: tuple[str, ...] = ("drums", "bass", "vocals")
     name: str = "untrained:tiny?seed=0"
+    batch: int = 1
 
     @property
     def kernel(self) -> np.ndarray:
@@ -49,12 +51,13 @@ class TinyModel:
             weights="00",
             rules=(),
             versions=(("onnx-demucs-compiler", "0"),),
+            batch=str(self.batch),
         )
 
-    def save(self, path: Path, **changes: str) -> Path:
+    def save(self, path: Path, **changes: Any) -> Path:
         """Write the artefact, its metadata changed as told."""
-        mix = [1, self.channels, self.segment]
-        stems = [1, len(self.sources), *mix[1:]]
+        mix = [self.batch, self.channels, self.segment]
+        stems = [self.batch, len(self.sources), *mix[1:]]
         graph = helper.make_graph(
             [
                 helper.make_node("Conv", ["mix", "kernel"], ["filtered"], pads=[KERNEL // 2] * 2),
