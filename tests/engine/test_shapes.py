@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from demucs.apply import BagOfModels, apply_model
+from demucs.hdemucs import HDemucs
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, verify
@@ -198,6 +199,13 @@ def test_an_open_length_needs_a_spectrogram() -> None:
 def test_magnitude_masks_need_the_spectrum() -> None:
     with pytest.raises(UsageError, match=r"HTDemucs masks magnitudes \(cac=False\)"):
         compile(small_htdemucs(cac=False), interface="core")
+
+
+@pytest.mark.parametrize("interface", ["core", "spectral", "openkara"])
+def test_a_padding_that_no_host_can_tell(interface: str) -> None:
+    old = HDemucs(SOURCES, channels=8, nfft=512, depth=2, cac=True, hybrid_old=True)
+    with pytest.raises(UsageError, match=r"HDemucs pads its STFT in a way of its own \(hybrid_old=True\)"):
+        compile(old, interface=interface, example_input=torch.randn(1, 2, SAMPLES))
 
 
 def test_a_stem_that_is_not_there(model: nn.Module) -> None:
