@@ -20,6 +20,7 @@ from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
 from onnx_demucs_compiler.report import Recorder, Report
 from onnx_demucs_compiler.rule import Stage
 from onnx_demucs_compiler.ruleset import RuleSet, default_rules
+from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
@@ -56,7 +57,7 @@ def compile(  # noqa: A001 - the verb of the trade
     batch: int | str = 1,
     length: int | str = "segment",
     track: bool = False,
-    overlap: float = 0.25,
+    overlap: float = DEFAULT_OVERLAP,
     two_stems: str | None = None,
     other_method: str = "add",
     verify: bool = True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 
 DEFAULT_OPSET = 18
 OPSETS = range(17, 27)
@@ -39,7 +40,7 @@ class Options:
     batch: int | str = 1
     length: int | str = "segment"
     track: bool = False
-    overlap: float = 0.25
+    overlap: float = DEFAULT_OVERLAP
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     other_method: str = "add"

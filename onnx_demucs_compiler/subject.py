@@ -134,4 +134,7 @@ class Subject:
         segment = self.example()[0].shape[-1]
         with torch.inference_mode():
             stems = separate_track(module, mix, segment, self.options.overlap)
-        return choose(self.options, self.source.sources, mix[None].numpy(), stems[None].numpy())[0]
+        chosen: NDArray[Any] = choose(
+            self.options, self.source.sources, mix[None].numpy(), stems[None].numpy()
+        )[0]
+        return chosen

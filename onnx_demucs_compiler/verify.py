@@ -14,6 +14,7 @@ from onnx_demucs_compiler.loading import as_source_model
 from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
         two_stems=two_stems,
         other_method=metadata.other_method or "add",
         track=metadata.overlap is not None,
-        **({} if metadata.overlap is None else {"overlap": metadata.overlap}),
+        overlap=DEFAULT_OVERLAP if metadata.overlap is None else metadata.overlap,
         sources=source.sources,
     )
 

@@ -24,8 +24,9 @@ def separate(
         Path, typer.Option("--out", "-o", metavar="DIR", help="Stems go to DIR/MODEL/TRACK/STEM.wav.")
     ] = Path("separated"),
     overlap: Annotated[
-        float, typer.Option(help="Part of each segment that the next covers too, 0 to 1.")
-    ] = 0.25,
+        float | None,
+        typer.Option(help="Part of each segment that the next covers too, 0 to 1.", show_default="0.25"),
+    ] = None,
     two_stems: Annotated[
         str | None, typer.Option(metavar="STEM", help="Write only STEM and what is left without it.")
     ] = None,

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.metadata import ArtifactMetadata
-from onnx_demucs_compiler.runtime.interfaces import INTERFACES, Cut
+from onnx_demucs_compiler.runtime.interfaces import INTERFACES, Cut, Track
 from onnx_demucs_compiler.runtime.session import create_session, in_one_line
 from onnx_demucs_compiler.runtime.spectrum import OVERLAPPING
 
@@ -27,6 +27,7 @@ class Graph:
         metadata: what the artefact says of itself.
         batch: the mixes that a run takes at most. A graph of open batch gets them one at a time: on a CPU
             more of them take as long together as one by one, and more memory.
+        takes_tracks: whether a mix is a track of any length, at its own level, and not a normalised segment.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -44,7 +45,9 @@ class Graph:
         self.metadata = ArtifactMetadata.from_props(self._session.get_modelmeta().custom_metadata_map)
         _check_facts(self.metadata)
         self.batch = 1 if self.metadata.batch == "dynamic" else int(self.metadata.batch)
-        self._interface = INTERFACES[self.metadata.interface](self.metadata)
+        self.takes_tracks = self.metadata.overlap is not None
+        interface = Track if self.takes_tracks else INTERFACES[self.metadata.interface]
+        self._interface = interface(self.metadata)
         ports = self._session.get_inputs()
         self._check_ports("inputs", ports, self._interface.inputs)
         self._check_ports("outputs", self._session.get_outputs(), self._interface.outputs)

@@ -131,6 +131,24 @@ class Openkara(Cut):
         return spectrum[:, :, :, 0], spectrum[:, :, :, 1], waveform
 
 
+class Track(Waveform):
+    """The whole model for a whole track, cut into segments inside the graph."""
+
+    def __init__(self, metadata: ArtifactMetadata) -> None:
+        """Lay the ports out."""
+        super().__init__(metadata)
+        self.inputs = {"mix": (metadata.audio_channels, "samples")}
+        self.outputs = {"stems": (len(metadata.sources), metadata.audio_channels, "samples")}
+
+    def feeds(self, mix: Audio) -> tuple[Audio, ...]:
+        """The graph's input for ``[1, C, N]``."""
+        return (mix[0],)
+
+    def stems(self, outputs: Sequence[Audio]) -> Audio:
+        """``[1, S, C, N]`` from the graph's output."""
+        return outputs[0][None]
+
+
 INTERFACES: dict[str, type[Waveform]] = {
     "waveform": Waveform,
     "core": Core,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.runtime.audio import Audio
 
 
+DEFAULT_OVERLAP = 0.25
+"""The part of each segment that the next covers too, as in demucs."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """One run of the model, in samples of the track.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.audio import check_song, first_bad_sample, read_blocks
 from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
 from onnx_demucs_compiler.runtime.graph import Graph
@@ -20,7 +20,14 @@ from onnx_demucs_compiler.runtime.output import (
     scratch_folder,
     song_folder,
 )
-from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, in_groups, plan, stride_of
+from onnx_demucs_compiler.runtime.segments import (
+    DEFAULT_OVERLAP,
+    OverlapAdd,
+    SlidingWindow,
+    in_groups,
+    plan,
+    stride_of,
+)
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.runtime.stems import means_of, missing_sources, mixdowns
 
@@ -60,22 +67,36 @@ class Separator:
         metadata: what the artefact says of itself.
     """
 
-    def __init__(self, model: Path | str, *, threads: int | None = None, overlap: float = 0.25) -> None:
+    def __init__(
+        self, model: Path | str, *, threads: int | None = None, overlap: float | None = None
+    ) -> None:
         """Load an artefact.
 
         Args:
             model: an artefact of any interface and batch, ``.onnx`` or ``.ort``.
             threads: how many an operator may use; the machine's physical cores when None.
-            overlap: the part of each segment that the next one covers too, in [0, 1).
+            overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
+                what a track graph was compiled with.
 
         Raises:
             CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
-            UsageError: the overlap is out of range.
+            UsageError: the overlap is out of range, or another than a track graph has.
         """
         self._graph = Graph(Path(model), threads)
         self.metadata = self._graph.metadata
         self._means = means_of(self.metadata)
-        self._stride = stride_of(self.metadata.segment, overlap)
+        self._stride = stride_of(self.metadata.segment, self._overlap(overlap))
+
+    def _overlap(self, asked: float | None) -> float:
+        fixed = self.metadata.overlap
+        if asked is None:
+            return DEFAULT_OVERLAP if fixed is None else fixed
+        if fixed not in (None, asked):
+            raise UsageError(
+                f"this model takes whole tracks with an overlap of {fixed} built in; leave the overlap out, "
+                f"or compile with --overlap {asked}"
+            )
+        return asked
 
     def separate(self, mix: Audio, *, progress: Progress | None = None) -> dict[str, Audio]:
         """Separate audio in memory.
@@ -111,7 +132,9 @@ class Separator:
         other_method: OtherMethod = "add",
         progress: Progress | None = None,
     ) -> SeparatedSong:
-        """Separate a song into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``, in constant memory.
+        """Separate a song into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``.
+
+        In memory that does not grow with the song, unless the artefact takes whole tracks.
 
         The song is read twice: once for its statistics, once to be separated. Nothing is put in place, and
         no file that was there is touched, before every stem is complete; if anything goes wrong, nothing is
@@ -177,6 +200,12 @@ class Separator:
     ) -> Iterator[tuple[Audio, Audio]]:
         """Yield the mix ``[C, n]`` and its sources ``[S, C, n]``, part by part, from blocks of the mix."""
         metadata = self.metadata
+        if self._graph.takes_tracks:
+            track = np.concatenate(list(blocks), axis=1)
+            yield track, self._graph.run(track[None])[0]
+            if progress is not None:
+                progress(statistics.length, statistics.length)
+            return
         window = SlidingWindow(blocks)
         estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, metadata.segment)
         segments = plan(statistics.length, metadata.segment, self._stride)

@@ -12,7 +12,7 @@ from command_line import run
 from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from torch import nn
 
-from onnx_demucs_compiler import compile, default
+from onnx_demucs_compiler import UsageError, compile, default
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime import Separator, interfaces
 from onnx_demucs_rules.examples import small_htdemucs
@@ -33,6 +33,8 @@ ARTIFACTS: dict[str, dict[str, Any]] = {
     "stems": {"interface": "openkara", "stems": ("vocals", "bass")},
     "add": {"interface": "core", "two_stems": "vocals"},
     "minus": {"two_stems": "vocals", "other_method": "minus"},
+    "track": {"track": True},
+    "half-overlapping-track": {"track": True, "overlap": 0.5},
     "other-names": {"rules": default - "waveform-interface"},
 }
 
@@ -72,7 +74,9 @@ def stems_by_demucs(track: np.ndarray) -> np.ndarray:
     return by_demucs(lively_htdemucs(SEGMENT), track)
 
 
-@pytest.mark.parametrize("name", ["waveform", "core", "spectral", "openkara", "batch", "other-names"])
+@pytest.mark.parametrize(
+    "name", ["waveform", "core", "spectral", "openkara", "batch", "track", "other-names"]
+)
 def test_equals_demucs(name: str, compiled: Compiled, track: np.ndarray, stems_by_demucs: np.ndarray) -> None:
     stems = Separator(compiled(name), threads=1).separate(track)
     assert list(stems) == SOURCES
@@ -105,11 +109,20 @@ def test_two_stems(method: str, compiled: Compiled, track: np.ndarray, stems_by_
     assert snr(rest, stems["no_vocals"]) > GATE_DB
 
 
+def test_a_track_graph_has_its_own_overlap(compiled: Compiled, track: np.ndarray) -> None:
+    path = compiled("half-overlapping-track")
+    wanted = by_demucs(lively_htdemucs(SEGMENT), track, overlap=0.5)
+    for separator in (Separator(path, threads=1), Separator(path, threads=1, overlap=0.5)):
+        assert snr(wanted, stacked(separator.separate(track))) > GATE_DB
+    with pytest.raises(UsageError, match="overlap of 0.5 built in"):
+        Separator(path, overlap=0.25)
+
+
 @pytest.mark.parametrize("samples", [1, 100, SEGMENT, SEGMENT + 1])
 def test_short_tracks(samples: int, compiled: Compiled) -> None:
     track = np.random.default_rng(samples).normal(0.02, 0.1, (2, samples)).astype(np.float32)
     wanted = by_demucs(lively_htdemucs(SEGMENT), track)
-    for name in ("core", "batch"):
+    for name in ("core", "batch", "track"):
         assert snr(wanted, stacked(Separator(compiled(name), threads=1).separate(track))) > GATE_DB
 
 

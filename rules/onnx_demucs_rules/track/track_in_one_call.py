@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
+from torch import nn
 
+from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
 from onnx_demucs_compiler.runtime.segments import stride_of, triangle
 from onnx_demucs_compiler.runtime.statistics import SILENCE
@@ -42,6 +44,8 @@ SHAPE = ((1, 2, 64),)
              ops={"Scan": 1}, beside=("chosen-stems",)),
         Case("the-mix-minus", Separator, SHAPE, ops={"Scan": 1}, beside=("chosen-stems",),
              options={"track": True, "two_stems": "bass", "other_method": "minus"}),
+        Case("no-separator", lambda: nn.Linear(4, 4), ((1, 4),), options={"track": True}, fires=0,
+             because="track needs a model of"),
         Case("a-segment", Separator, SHAPE, fires=0, because="takes one segment"),
     ],
 )  # fmt: skip
@@ -64,11 +68,15 @@ class _Track:
 
     def __init__(self, model: ir.Model, options: Options) -> None:
         self.graph, self.options = model.graph, options
-        (self.window,), (self.estimate,) = model.graph.inputs, model.graph.outputs
-        assert self.estimate.shape is not None, "a segment has one size"
-        _, sources, channels, segment = (int(size) for size in self.estimate.shape)
-        self.sources, self.channels, self.segment = sources, channels, segment
-        self.stride = stride_of(segment, options.overlap)
+        self.window, self.estimate = model.graph.inputs[0], model.graph.outputs[0]
+        sizes = [_sizes(value) for value in (*model.graph.inputs, *model.graph.outputs)]
+        _, self.sources, self.channels, self.segment = sizes[-1] if len(sizes[-1]) == 4 else (0, 0, 0, 0)
+        if sizes != [[1, self.channels, self.segment], [1, self.sources, self.channels, self.segment]]:
+            raise UsageError(
+                "track needs a model of [1, channels, samples] to [1, stems, channels, samples]; "
+                f"this one has {' and '.join(map(str, sizes))}"
+            )
+        self.stride = stride_of(self.segment, options.overlap)
 
     def wrap(self) -> None:
         """Put the track's graph in the place of the segment's."""
@@ -202,6 +210,10 @@ class _Track:
         if name not in initializers:
             self.graph.register_initializer(ir.Value(name=name, const_value=ir.tensor(array, name=name)))
         return initializers[name]
+
+
+def _sizes(value: ir.Value) -> list[int]:
+    return [size if isinstance(size, int) else 0 for size in value.shape or ()]
 
 
 def _value(name: str | None, *shape: int | str) -> ir.Value:
