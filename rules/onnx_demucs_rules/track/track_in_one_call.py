@@ -11,7 +11,7 @@ from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.runtime.segments import stride_of, triangle
+from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.runtime.statistics import SILENCE
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_rules.track.examples import Separator
@@ -76,6 +76,7 @@ class _Track:
                 "track needs a model of [1, channels, samples] to [1, stems, channels, samples]; "
                 f"this one has {' and '.join(map(str, sizes))}"
             )
+        self._stems = (self.sources, self.channels, self.segment)
         self.stride = stride_of(self.segment, options.overlap)
 
     def wrap(self) -> None:
@@ -117,11 +118,14 @@ class _Track:
         # A window starts half a segment before the track at the earliest, and ends as far behind it.
         before, after = self.segment // 2, self.segment - self.segment // 2
         padded = op("Pad", [normalised, self._ints(0, before, 0, after)])
+        self.triangle = self._triangle(tape)
         starts = op("Range", [self._int(0), op("Squeeze", [self.samples]), self._int(self.stride)])
-        nothing = np.zeros((self.sources, self.channels, self.segment), np.float32)
+        nothing = [
+            op("ConstantOfShape", [shape]) for shape in (self._ints(*self._stems), self._ints(self.segment))
+        ]
         _, _, settled = tape.op_multi_out(
             "Scan",
-            [self._floats("nothing", nothing), self._floats("weightless", nothing[0, 0]), starts],
+            [*nothing, starts],
             {"body": self._body(inside, padded), "num_scan_inputs": 1},
             num_outputs=3,
         )
@@ -129,8 +133,16 @@ class _Track:
         joined = op("Reshape", [in_order, self._ints(self.sources, self.channels, -1)])
         op("Slice", [joined, self._ints(0), self.samples, self._ints(2)], output=stems)
 
+    def _triangle(self, tape: Tape) -> ir.Value:
+        """The weight of each sample of a segment, as in ``demucs.apply.apply_model``."""
+        op = tape.op
+        rising = op("Range", [self._int(1), self._int(self.segment + 1), self._int(1)])
+        falling = op("Sub", [self._ints(self.segment + 1), rising])
+        height = self._floats("height", [self.segment - self.segment // 2])
+        return op("Div", [op("Cast", [op("Min", [rising, falling])], {"to": ir.DataType.FLOAT}), height])
+
     def _body(self, inside: list[ir.Node], padded: ir.Value) -> ir.Graph:
-        total = _value("total", self.sources, self.channels, self.segment)
+        total = _value("total", *self._stems)
         weights = _value("weights", self.segment)
         start = ir.Value(name="start", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
         head = Tape()
@@ -145,7 +157,7 @@ class _Track:
         tail = Tape()
         op = tail.op
         kept = op("Slice", [self.estimate, left, op("Add", [left, length]), self._ints(3)])
-        weight = op("Slice", [self._floats("triangle", triangle(self.segment)), self._ints(0), length])
+        weight = op("Slice", [self.triangle, self._ints(0), length])
         weighted = op("Mul", [op("Squeeze", [kept, self._ints(0)]), weight])
         total_now = op("Add", [total, self._filled(tail, weighted, missing, total)])
         weights_now = op("Add", [weights, self._filled(tail, weight, missing, weights)])
@@ -177,7 +189,7 @@ class _Track:
         op = tape.op
         zero, stride = self._ints(0), self._ints(self.stride)
         # Behind the track's end nothing has a weight, and what is there is cut off later.
-        least = self._floats("least_weight", triangle(self.segment).min(keepdims=True))
+        least = self._floats("least_weight", [1 / (self.segment - self.segment // 2)])
         divisor = op("Max", [op("Slice", [weights, zero, stride]), least])
         mean = op("Div", [op("Slice", [total, zero, stride, self._ints(2)]), divisor])
         level = op("Mul", [self.mean, self._floats("means", self._means())])

@@ -1,0 +1,82 @@
+"""Compile every model that demucs ships, at full width, and say what each comes to.
+
+    python benchmarks/models.py [NAME ...] [--seconds 10] [--json FILE]
+
+Models whose segment is longer than ``--seconds`` (44 s in the bags of mdx) are compiled for that many
+seconds, rounded down to a whole number of hops. Each is compiled in a fresh process. SNR is that of the worst
+stem on noise and on the synthetic song, against the same model in float64. With ``--json`` rows are added to
+those that the file has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmark_memory import peak_mb
+
+import onnx_demucs_compiler
+from onnx_demucs_compiler import CompilerError
+from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.loading.demucs_models.length import hop_of
+from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES
+
+
+def main() -> None:
+    """Print a line of JSON for each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=list(ARCHITECTURES))
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--here", action="store_true", help="compile the one NAME in this process")
+    arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(measure(arguments.names[0], arguments.seconds)))
+        return
+    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
+    for name in arguments.names:
+        command = [sys.executable, __file__, name, "--here", "--seconds", str(arguments.seconds)]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rows[name] = json.loads(printed.splitlines()[-1])
+        print(json.dumps({name: rows[name]}), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def measure(name: str, seconds: float) -> dict[str, Any]:
+    """Compile one model and gather the figures."""
+    began = perf_counter()
+    source = load_model(f"untrained:{name}")
+    rate = source.sample_rate or 44100
+    segment = source.segment or 0
+    hop = hop_of(source.module)
+    length: int | str = "segment" if segment <= seconds * rate else int(seconds * rate) // hop * hop
+    parameters = sum(parameter.numel() for parameter in source.module.parameters())
+    try:
+        compiled = onnx_demucs_compiler.compile(source, length=length)
+    except CompilerError as error:
+        return {"parameters": parameters, "error": str(error)}
+    report = compiled.report
+    worst = {
+        f"{signal}_{whose}": min(getattr(item, field) for item in report.fidelity if item.signal == signal)
+        for signal in ("noise", "song")
+        for whose, field in (("snr_db", "snr_db"), ("torch_snr_db", "torch_snr_db"))
+    }
+    return {
+        "parameters": parameters,
+        "audio_seconds": round(compiled.metadata.segment / rate, 2),
+        "nodes": report.nodes,
+        "bytes": report.bytes,
+        "compile_seconds": round(perf_counter() - began),
+        "peak_mb": peak_mb(),
+        **{key: round(value, 1) for key, value in worst.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Random small HTDemucs under random options: compiled and faithful, or refused with a reason."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from demucs.htdemucs import HTDemucs
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from onnx_demucs_compiler import CompilerError, compile
+from onnx_demucs_compiler.fidelity import FidelityError
+from onnx_demucs_compiler.loading import make_lively
+
+RATES = (8000, 44100, 48000)
+STEMS = ("drums", "bass", "other", "vocals", "guitar", "piano")
+
+MODELS = st.fixed_dictionaries(
+    {
+        "sources": st.integers(1, 6).map(lambda count: list(STEMS[:count])),
+        "audio_channels": st.integers(1, 2),
+        "channels": st.sampled_from([8, 16]),
+        "nfft": st.sampled_from([256, 512, 600, 1024]),
+        "depth": st.integers(1, 2),
+        "dconv_mode": st.integers(0, 3),
+        "cac": st.booleans(),
+        "wiener_iters": st.sampled_from([-1, -1, 0]),
+        "norm_starts": st.integers(1, 2),
+        "bottom_channels": st.sampled_from([0, 16]),
+        "t_layers": st.integers(0, 2),
+        "t_heads": st.sampled_from([1, 2]),
+        "t_emb": st.sampled_from(["sin", "cape", "scaled"]),
+        "t_norm_first": st.booleans(),
+        "t_cross_first": st.booleans(),
+        "t_norm_in_group": st.booleans(),
+        "t_group_norm": st.booleans(),
+        "t_sin_random_shift": st.sampled_from([0, 3]),
+        "samplerate": st.sampled_from(RATES),
+        "samples": st.integers(2000, 5000),
+    }
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "interface": st.sampled_from(["waveform", "core", "spectral", "openkara"]),
+        "batch": st.sampled_from([1, 2, "dynamic"]),
+        "length": st.sampled_from(["segment", "dynamic", 4096, 4097]),
+        "opset": st.sampled_from([17, 18, 21, 26]),
+        "track": st.booleans(),
+        "stems": st.sampled_from([("drums",), ("vocals", "drums"), ("bass", "bass")]),
+        "two_stems": st.sampled_from(["drums", "vocals"]),
+        "other_method": st.sampled_from(["add", "minus"]),
+    },
+)
+
+
+def build(choices: dict[str, Any]) -> nn.Module:
+    choices = {"end_iters": choices["wiener_iters"], **choices}
+    samples = choices.pop("samples")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model: nn.Module = HTDemucs(**choices, segment=Fraction(samples, choices["samplerate"]))
+    make_lively(model, 1)
+    return model.eval()
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(choices=MODELS, options=OPTIONS)
+def test_compiles_and_matches_or_refuses_with_a_reason(
+    choices: dict[str, Any], options: dict[str, Any]
+) -> None:
+    model = build(choices)
+    try:
+        compiled = compile(model, **options)
+    except FidelityError:
+        raise
+    except CompilerError as error:
+        note(f"refused: {error}")
+        assert REASONS.search(str(error)), error
+        return
+    onnx.checker.check_model(compiled.model, full_check=True)
+    assert compiled.report.fidelity
