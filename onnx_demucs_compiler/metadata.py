@@ -111,7 +111,7 @@ class ArtifactMetadata:
         """
         try:
             return cls(
-                sources=tuple(json.loads(props["sources"])),
+                sources=_names(props["sources"]),
                 sample_rate=int(props["sample_rate"]),
                 audio_channels=int(props["audio_channels"]),
                 segment=int(props[PREFIX + "segment"]),
@@ -120,13 +120,13 @@ class ArtifactMetadata:
                 target=props[PREFIX + "target"],
                 model=props[PREFIX + "model"],
                 weights=props[PREFIX + "weights"],
-                rules=tuple(json.loads(props[PREFIX + "rules"])),
+                rules=_names(props[PREFIX + "rules"]),
                 versions=tuple(json.loads(props[PREFIX + "versions"]).items()),
                 n_fft=int(props.get(PREFIX + "n_fft", "0")),
                 batch=props.get(PREFIX + "batch", "1"),
                 length=props.get(PREFIX + "length", "segment"),
                 other_method=props.get(PREFIX + "other_method", ""),
-                model_sources=tuple(json.loads(props.get(PREFIX + "model_sources", "[]"))),
+                model_sources=_names(props.get(PREFIX + "model_sources", "[]")),
                 overlap=float(props[PREFIX + "overlap"]) if props.get(PREFIX + "overlap") else None,
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -134,3 +134,10 @@ class ArtifactMetadata:
                 "this model was not made by onnx-demucs-compile (its metadata lacks or garbles "
                 f"{error}); compile the checkpoint with onnx-demucs-compile first"
             ) from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"a list of names: {text}")
+    return tuple(names)

@@ -96,6 +96,11 @@ def _check_facts(metadata: ArtifactMetadata) -> None:
             f"the model's metadata gives the batch as {metadata.batch}, which is neither a number from 1 nor "
             "dynamic; compile it again"
         )
+    if metadata.other_method and len(metadata.sources) != 2:
+        raise CompilerError(
+            f"the model's metadata names {len(metadata.sources)} stems and says that they are a stem and what "
+            f"is left (other_method {metadata.other_method}); compile it again"
+        )
     needed = {
         "stems": len(metadata.sources),
         "sample rate": metadata.sample_rate,

@@ -111,8 +111,11 @@ class Separator:
         Raises:
             CompilerError: ``mix`` has another shape, no samples, or some that are not finite.
         """
-        mix = np.asarray(mix, np.float32)
         channels = self.metadata.audio_channels
+        try:
+            mix = np.asarray(mix, np.float32)
+        except (TypeError, ValueError) as error:
+            raise CompilerError(f"the mix should be numbers [{channels}, samples] ({error})") from error
         if mix.ndim != 2 or mix.shape[0] != channels or mix.shape[1] == 0:
             raise CompilerError(f"the mix should be [{channels}, samples], and is {list(mix.shape)}")
         bad = first_bad_sample(mix)

@@ -14,7 +14,8 @@ from torch import nn
 
 from onnx_demucs_compiler import UsageError, compile, default
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.runtime import Separator, interfaces
+from onnx_demucs_compiler.runtime import Encoding, Separator, interfaces
+from onnx_demucs_compiler.verify import artifact_metadata, verify
 from onnx_demucs_rules.examples import small_htdemucs
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -124,6 +125,32 @@ def test_short_tracks(samples: int, compiled: Compiled) -> None:
     wanted = by_demucs(lively_htdemucs(SEGMENT), track)
     for name in ("core", "batch", "track"):
         assert snr(wanted, stacked(Separator(compiled(name), threads=1).separate(track))) > GATE_DB
+
+
+@pytest.mark.parametrize("method", ["add", "minus"])
+def test_two_stems_asked_for_twice(
+    method: str, compiled: Compiled, track: np.ndarray, tmp_path: Path
+) -> None:
+    """What is left of a file that holds a stem and what is left."""
+    soundfile.write(tmp_path / "song.wav", track.T, 8000, "FLOAT")
+    separator = Separator(compiled("minus"), threads=1)
+    files = separator.separate_file(
+        tmp_path / "song.wav",
+        tmp_path,
+        encoding=Encoding(float32=True, clip_mode="none"),
+        two_stems="vocals",
+        other_method=method,
+    ).files
+    rest, _ = soundfile.read(list(files.values())[1], dtype="float32")
+    assert snr(separator.separate(track)["no_vocals"], rest.T) > GATE_DB
+
+
+@pytest.mark.parametrize("name", list(ARTIFACTS))
+def test_verify_reads_the_same_metadata(name: str, compiled: Compiled) -> None:
+    path = compiled(name)
+    measured = verify(path, lively_htdemucs(SEGMENT))
+    stems = artifact_metadata(path).sources
+    assert {item.output.rpartition(" ")[2] for item in measured} == set(stems)
 
 
 @pytest.mark.parametrize("name", list(ARTIFACTS))

@@ -133,6 +133,9 @@ def test_impossible_overlaps(artifact: Path, overlap: float) -> None:
         (np.zeros((1, 10)), r"should be \[2, samples\], and is \[1, 10\]"),
         (np.zeros(10), r"is \[10\]"),
         (np.zeros((2, 0)), r"is \[2, 0\]"),
+        (np.zeros((1, 2, 10)), r"is \[1, 2, 10\]"),
+        ([[0.0, 1.0], [0.0]], r"should be numbers \[2, samples\]"),
+        ([["drums"]], r"should be numbers \[2, samples\]"),
         (np.array([[0, 0, 0], [0, 0, np.nan]]), "sample 2 of the mix is not a finite number"),
     ],
 )
