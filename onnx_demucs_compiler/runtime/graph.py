@@ -26,7 +26,7 @@ class Graph:
     Attributes:
         metadata: what the artefact says of itself.
         batch: the mixes that a run takes at most. A graph of open batch gets them one at a time: on a CPU
-            more of them take as long together as one by one, and more memory.
+            more of them take about as long together as one by one, and more memory.
         takes_tracks: whether a mix is a track of any length, at its own level, and not a normalised segment.
     """
 
@@ -98,8 +98,8 @@ def _check_facts(metadata: ArtifactMetadata) -> None:
         )
     if metadata.other_method and len(metadata.sources) != 2:
         raise CompilerError(
-            f"the model's metadata names {len(metadata.sources)} stems and says that they are a stem and what "
-            f"is left (other_method {metadata.other_method}); compile it again"
+            f"the model's metadata names {len(metadata.sources)} stems, and other_method "
+            f"{metadata.other_method} stands for two; compile it again"
         )
     needed = {
         "stems": len(metadata.sources),

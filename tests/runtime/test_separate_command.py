@@ -101,7 +101,7 @@ BAD_MODELS = [
     (
         "other.onnx",
         changed(other_method="add"),
-        "names 3 stems and says that they are a stem and what is left",
+        "names 3 stems, and other_method add stands for two",
     ),
     ("batch.onnx", changed(batch="4"), "(interface waveform, batch 4) describes mix [4, 2, 1000]"),
     ("open-batch.onnx", changed(batch="dynamic"), "describes mix [batch, 2, 1000]"),
