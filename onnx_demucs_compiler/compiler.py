@@ -23,6 +23,7 @@ from onnx_demucs_compiler.ruleset import RuleSet, default_rules
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.finish import finished
+from onnx_demucs_compiler.stages.flops import flops
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
 from onnx_demucs_compiler.stages.opset import at_opset
 from onnx_demucs_compiler.stages.quiet import quiet
@@ -152,6 +153,7 @@ def compile(  # noqa: A001 - the verb of the trade
         nodes=node_count(graph),
         operators=operator_histogram(graph),
         bytes=len(data),
+        flop=flops(graph),
         constant_bytes=initializer_bytes(graph) - _weight_bytes(source),
         opset=options.opset,
         ir_version=proto.ir_version,

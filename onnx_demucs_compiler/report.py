@@ -129,6 +129,7 @@ class Report:
         nodes: nodes in the artefact.
         operators: how often each operator stands in it.
         bytes: its size when serialised.
+        flop: floating point operations of one run (:func:`onnx_demucs_compiler.stages.flops.flops`).
         constant_bytes: bytes of initializers that are not the model's own weights.
         opset: its ``ai.onnx`` opset.
         ir_version: its ONNX IR version.
@@ -145,6 +146,7 @@ class Report:
     nodes: int
     operators: dict[str, int]
     bytes: int
+    flop: int
     constant_bytes: int
     opset: int
     ir_version: int

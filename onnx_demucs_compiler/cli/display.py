@@ -60,7 +60,7 @@ def print_report(report: Report, path: Path, *, explain: bool) -> None:
     else:
         console.print("not verified (--no-verify)")
     console.print(
-        f"{path}: {report.bytes / 1e6:.1f} MB, {report.nodes} nodes, "
+        f"{path}: {report.bytes / 1e6:.1f} MB, {report.nodes} nodes, {report.flop / 1e9:.3g} GFLOP, "
         f"{report.constant_bytes / 1e6:.1f} MB of constants beside the weights, "
         f"opset {report.opset}, IR {report.ir_version}, {sum(report.seconds.values()):.0f} s",
         soft_wrap=True,

@@ -66,7 +66,16 @@ def test_the_output_is_named_after_the_model(checkpoint: Path, folder: Path) -> 
 
 def test_a_report_for_a_person(checkpoint: Path, folder: Path) -> None:
     printed = succeeds(run("compile", checkpoint, "-o", "out.onnx"))
-    for word in ("waveform-interface", "fired", "refused", "silence", "speech", "out.onnx: ", "opset 18"):
+    for word in (
+        "waveform-interface",
+        "fired",
+        "refused",
+        "silence",
+        "speech",
+        "out.onnx: ",
+        "GFLOP",
+        "opset 18",
+    ):
         assert word in printed
 
 
