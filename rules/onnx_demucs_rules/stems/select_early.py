@@ -122,8 +122,7 @@ class _Plan:
 
     def _of_all_uses(self, node: ir.Node) -> Selection | None:
         """What all who use a node want of it, if they agree."""
-        uses = {(use.node, use.idx) for output in node.outputs for use in output.uses()}
-        wishes = {self.wanted.get(use) for use in uses}
+        wishes = {self.wanted.get(use) for output in node.outputs for use in _uses(output)}
         if len(wishes) != 1 or any(output.is_graph_output() for output in node.outputs):
             return None
         return wishes.pop()
@@ -194,6 +193,11 @@ def _piece(node: ir.Node, axis: int) -> ir.Value | None:
     if concat is None or concat.op_type != "Concat" or any(shape_of(item) != (1,) for item in concat.inputs):
         return None
     return concat.inputs[axis]
+
+
+def _uses(value: ir.Value) -> list[tuple[ir.Node, int]]:
+    """Who uses a value, but for nodes that a rewrite has taken out of the graph and left connected."""
+    return [(use.node, use.idx) for use in value.uses() if use.node.graph is not None]
 
 
 class _Surgery:
@@ -279,10 +283,10 @@ class _Surgery:
                 parts.setdefault(value, []).append(part)
         for value, cut in parts.items():
             assert value.name is not None, "an initializer has a name"
-            if not value.uses():
+            alone = len(cut) == 1 and not _uses(value)
+            if alone:
                 del self.graph.initializers[value.name]
             for part in cut:
-                alone = len(cut) == 1 and not value.uses()
                 self._register(part, value.name if alone else self._free_name(value.name))
 
     def _free_name(self, name: str) -> str:
