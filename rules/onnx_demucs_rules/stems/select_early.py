@@ -13,26 +13,24 @@ from torch import nn
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_rules.stems.examples import Masked, Part, Separator
-from onnx_demucs_rules.stems.selection import Selection, constant, selections, shape_of
+from onnx_demucs_rules.stems.selection import constant, shape_of
+from onnx_demucs_rules.stems.selection_plan import piece_of, seeds_of, uses_of, worthwhile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onnx_demucs_compiler.options import Options
-
-    Seeds = dict[ir.Node, Selection]
+    from onnx_demucs_rules.stems.selection import Selection
+    from onnx_demucs_rules.stems.selection_plan import Plan
 
 NAME = "select-early"
 SHAPE = ((1, 2, 64),)
 CHOSEN = ("chosen-stems",)
-PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 @graph_pass(
     name=NAME,
     why="Stems are chosen where they come out: without this rule a graph of one stem computes the last "
     "layers, the masks and the inverse STFT of all, and drops what nobody asked for.",
-    numerics=Numerics(min_snr_db=120),
+    numerics=Numerics(min_snr_db=130),
     tags={"stems"},
     after=["chosen-stems", "select-pieces"],
     cases=[
@@ -62,148 +60,20 @@ PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 )  # fmt: skip
 def select_early(model: ir.Model, options: Options) -> int | Refusal:  # noqa: ARG001 - a pass takes both
     """``Gather(f(x, w), i)`` → ``f(x, Gather(w, i))``, up to the weights of a convolution or a product."""
-    if not _seeds(model.graph):
+    if not seeds_of(model.graph):
         return Refusal("nothing selects a part by constant indices")
     fired = 0
-    while plan := _worthwhile(model.graph):
+    while plan := worthwhile(model.graph):
         _Surgery(model.graph, plan).operate()
         fired += len(plan.seeds)
     passes.RemoveUnusedNodesPass()(model)
     return fired or Refusal("no selection reaches a convolution or a matrix product")
 
 
-def _seeds(graph: ir.Graph) -> Seeds:
-    """The nodes that select, and what they do."""
-    return {node: selection for node in graph if (selection := _selected(node)) is not None}
-
-
-def _selected(node: ir.Node) -> Selection | None:
-    """A Gather of fewer, or a Slice of at most half: one that takes more is a trim and not a choice."""
-    if node.op_type not in ("Gather", "Slice") or not (shape := shape_of(node.inputs[0])):
-        return None
-    constants = [constant(node, index) for index in range(1, len(node.inputs))]
-    if any(numbers is None for numbers in constants):
-        return None
-    first, *others = (numbers for numbers in constants if numbers is not None)
-    if node.op_type == "Gather":
-        axis, share = node.attributes.get_int("axis", 0) % len(shape), 1
-    elif len(first) == 1 and len(others) > 1:
-        axis, share = others[1][0] % len(shape), 2
-    else:
-        return None
-    size = shape[axis]
-    if not isinstance(size, int):
-        return None
-    if node.op_type == "Slice":
-        first = list(range(size))[slice(first[0], others[0][0], others[2][0] if len(others) > 2 else 1)]
-    if not 0 < len(first) * share <= size - (share == 1):
-        return None
-    return Selection(axis, size, tuple(index % size for index in first))
-
-
-class _Plan:
-    """How far selections can be carried up a graph.
-
-    Attributes:
-        seeds: the nodes that select.
-        wanted: what is wanted of the inputs of nodes, where not all of it.
-        narrowed: the nodes that will compute no more than what is wanted of them.
-    """
-
-    def __init__(self, graph: ir.Graph, seeds: Seeds, barred: set[ir.Node]) -> None:
-        self.seeds = seeds
-        self.wanted: dict[tuple[ir.Node, int], Selection] = {}
-        self.narrowed: dict[ir.Node, Selection] = {}
-        for node in reversed(graph):
-            if node in seeds:
-                self.wanted[node, 0] = seeds[node]
-            elif node not in barred and (wanted := self._of_all_uses(node)) is not None:
-                self._carry(node, wanted)
-
-    def _of_all_uses(self, node: ir.Node) -> Selection | None:
-        """What all who use a node want of it, if they agree."""
-        wishes = {self.wanted.get(use) for output in node.outputs for use in _uses(output)}
-        if len(wishes) != 1 or any(output.is_graph_output() for output in node.outputs):
-            return None
-        return wishes.pop()
-
-    def _carry(self, node: ir.Node, wanted: Selection) -> None:
-        inputs = selections(node, wanted)
-        if inputs is None or not _can_be_restated(node, wanted.axis):
-            return
-        self.narrowed[node] = wanted
-        self.wanted |= {(node, index): selection for index, selection in inputs.items()}
-
-    def ends(self) -> Iterator[tuple[ir.Node, int, ir.Value, Selection]]:
-        """Where a selection goes no further: node, input, the input's value, what is wanted of it."""
-        for (node, index), selection in self.wanted.items():
-            value = node.inputs[index]
-            assert value is not None, "something is wanted of it"
-            if value.producer() not in self.narrowed and node not in self.seeds:
-                yield node, index, value, selection
-
-    def stuck(self) -> set[ir.Node]:
-        """Nodes that would need positions along an axis of open size."""
-        return {
-            node
-            for node, _, value, selection in self.ends()
-            if selection.positions(shape_of(value)[selection.axis]) is None
-        }
-
-    def rewarding(self, graph: ir.Graph) -> Seeds:
-        """The seeds that spare a convolution or a product some of its work."""
-        rewarding: set[ir.Node] = set()
-        for node in graph:
-            producers = {
-                value.producer()
-                for index, value in enumerate(node.inputs)
-                if value is not None and (node, index) in self.wanted
-            }
-            spares = node in self.narrowed and node.op_type in PRODUCTS
-            if spares or producers & rewarding & self.narrowed.keys():
-                rewarding.add(node)
-        return {node: selection for node, selection in self.seeds.items() if node in rewarding}
-
-
-def _worthwhile(graph: ir.Graph) -> _Plan | None:
-    """The plan of the selections that are worth it, carried as far as they can be."""
-    seeds, barred = _seeds(graph), set[ir.Node]()
-    while seeds:
-        plan = _Plan(graph, seeds, barred)
-        stuck, rewarding = plan.stuck(), plan.rewarding(graph)
-        if not stuck and len(rewarding) == len(seeds):
-            return plan
-        barred |= stuck
-        seeds = seeds if stuck else rewarding
-    return None
-
-
-def _can_be_restated(node: ir.Node, axis: int) -> bool:
-    """Whether the shape that a node is given, if it is, can be given as that of a part."""
-    if node.op_type not in ("Reshape", "Expand"):
-        return True
-    sizes = constant(node, 1)
-    return 0 not in sizes if sizes is not None else _piece(node, axis) is not None
-
-
-def _piece(node: ir.Node, axis: int) -> ir.Value | None:
-    """The entry of a computed shape that stands for an axis."""
-    shape = node.inputs[1]
-    concat = shape.producer() if shape is not None else None
-    if concat is None or concat.op_type != "Concat" or any(shape_of(item) != (1,) for item in concat.inputs):
-        return None
-    return concat.inputs[axis]
-
-
-def _uses(value: ir.Value) -> list[tuple[ir.Node, int]]:
-    """Who uses a value, but for nodes that a rewrite has taken out of the graph and left connected."""
-    return [(use.node, use.idx) for use in value.uses() if use.node.graph is not None]
-
-
 class _Surgery:
     """A plan carried out."""
 
-    def __init__(self, graph: ir.Graph, plan: _Plan) -> None:
+    def __init__(self, graph: ir.Graph, plan: Plan) -> None:
         self.graph, self.plan = graph, plan
         self.parts: dict[tuple[ir.Value, Selection], ir.Value] = {}
         self.numbers: dict[tuple[int, ...], ir.Value] = {}
@@ -262,7 +132,7 @@ class _Surgery:
             sizes[axis] = sizes[axis] if sizes[axis] < 0 else sizes[axis] * kept // selection.size
             node.replace_input_with(1, self._constant(sizes))
             return
-        shape, piece = node.inputs[1], _piece(node, axis)
+        shape, piece = node.inputs[1], piece_of(node, axis)
         assert shape is not None, "the node is given a shape"
         assert piece is not None, "the plan has asked"
         if piece.const_value is not None and piece.const_value.numpy().item() < 0:
@@ -283,7 +153,7 @@ class _Surgery:
                 parts.setdefault(value, []).append(part)
         for value, cut in parts.items():
             assert value.name is not None, "an initializer has a name"
-            alone = len(cut) == 1 and not _uses(value)
+            alone = len(cut) == 1 and not uses_of(value)
             if alone:
                 del self.graph.initializers[value.name]
             for part in cut:
