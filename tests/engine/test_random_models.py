@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onnx_demucs_compiler import CompilerError, compile
-from onnx_demucs_compiler.fidelity import FidelityError
 from onnx_demucs_compiler.loading import make_lively
 
 RATES = (8000, 44100, 48000)
@@ -95,11 +94,10 @@ def test_compiles_and_matches_or_refuses_with_a_reason(
     model = build(choices)
     try:
         compiled = compile(model, **options)
-    except FidelityError:
-        raise
     except CompilerError as error:
+        if not REASONS.search(str(error)):
+            raise
         note(f"refused: {error}")
-        assert REASONS.search(str(error)), error
         return
     onnx.checker.check_model(compiled.model, full_check=True)
     assert compiled.report.fidelity
