@@ -119,8 +119,8 @@ class Subject:
     def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Arrays:
         """The outputs of the model, or of its copy in another precision, with the stems that are asked for.
 
-        Where the model draws a random number it gets the least, as it does in the graph: HTDemucs with
-        ``t_sin_random_shift`` would otherwise differ from itself from one run to the next.
+        Where the model draws a random number it gets the least, as it does in the graph: one with a
+        random shift would otherwise differ from itself from one run to the next.
 
         Args:
             module: ``source.module`` or a copy of it.
