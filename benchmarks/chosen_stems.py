@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -36,12 +37,12 @@ def main() -> None:
     arguments = parser.parse_args()
     graphs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for model, stem in ((TIMED, ALL), (TIMED, arguments.stem), (BAG, arguments.stem)):
-            graphs[f"{model} {stem}"] = _compiled(model, stem, Path(folder) / f"{model[10:]}-{stem}.onnx")
-        timed = {name: Path(figures.pop("file")) for name, figures in graphs.items()}
-        timed.pop(f"{BAG} {arguments.stem}")
-        for name, seconds in _seconds(timed, arguments.rounds).items():
+        files = {f"{TIMED} {stem}": Path(folder) / f"{stem}.onnx" for stem in (ALL, arguments.stem)}
+        for stem in (ALL, arguments.stem):
+            graphs[f"{TIMED} {stem}"] = _compiled(TIMED, stem, files[f"{TIMED} {stem}"])
+        for name, seconds in _seconds(files, arguments.rounds).items():
             graphs[name]["seconds"] = seconds
+        graphs[f"{BAG} {arguments.stem}"] = _compiled(BAG, arguments.stem, Path(folder) / "bag.onnx")
     results = {
         "machine": platform.processor() or platform.machine(),
         "threads": physical_cores(),
@@ -57,12 +58,13 @@ def _compiled(model: str, stem: str, path: Path) -> dict[str, Any]:
     compiled = onnx_demucs_compiler.compile(model, stems=None if stem == ALL else (stem,), verify=False)
     compiled.save(path)
     report = compiled.report
-    return {
+    figures = {
         "gflop": round(report.flop / 1e9, 2),
         "nodes": report.nodes,
         "mb": round(report.bytes / 1e6, 2),
-        "file": str(path),
     }
+    print(model, stem, figures, file=sys.stderr, flush=True)
+    return figures
 
 
 def _seconds(files: dict[str, Path], rounds: int) -> dict[str, float]:
@@ -78,7 +80,9 @@ def _seconds(files: dict[str, Path], rounds: int) -> dict[str, float]:
             start = perf_counter()
             session.run(None, {"mix": mix})
             taken[name].append(perf_counter() - start)
-    return {name: round(statistics.median(times[2:]), 3) for name, times in taken.items()}
+    medians = {name: round(statistics.median(times[2:]), 3) for name, times in taken.items()}
+    print(medians, file=sys.stderr, flush=True)
+    return medians
 
 
 if __name__ == "__main__":

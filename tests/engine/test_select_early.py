@@ -149,7 +149,7 @@ def test_a_bag_of_one_hot_members_costs_by_the_stem(mix: torch.Tensor) -> None:
     alone = compile(members[3], stems=("vocals",), verify=False)
     assert one.report.flop == alone.report.flop
     assert every.report.flop == 4 * one.report.flop
-    assert one.report.bytes == pytest.approx(alone.report.bytes, rel=0.01)
+    assert one.report.bytes == pytest.approx(alone.report.bytes, rel=0.03)
     assert one.report.bytes < every.report.bytes < 4 * one.report.bytes
     assert snr_db(run(every, mix)[:, 3:], run(one, mix)) > 120
 
