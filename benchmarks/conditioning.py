@@ -1,6 +1,6 @@
 """How many dB PyTorch's own float32 keeps against float64 on lively weights, seed by seed.
 
-python benchmarks/conditioning.py [--model htdemucs] [SEED ...] [--audio FILE]
+python benchmarks/conditioning.py [--model htdemucs] [--length SAMPLES] [SEED ...] [--audio FILE]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from onnx_demucs_compiler.cli.excerpt import excerpt_signal
 from onnx_demucs_compiler.fidelity import probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.loading.demucs_models.length import at_length
 
 
 def main() -> None:
@@ -19,10 +20,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--model", default="htdemucs")
+    parser.add_argument("--length", type=int, default="segment", help="samples; the model's own segment")
     parser.add_argument("--audio", type=Path, help="measure on this audio as well")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        source = load_model(f"untrained:{arguments.model}?seed={seed}")
+        source = at_length(load_model(f"untrained:{arguments.model}?seed={seed}"), arguments.length)
         double = copy.deepcopy(source.module).double()
         signals = probe_signals(source.example(), source.sample_rate)
         signals |= {name: (value,) for name, value in excerpt_signal(arguments.audio, source).items()}

@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from demucs.api import list_models
+from demucs.demucs import Demucs
+from demucs.hdemucs import HDemucs
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading import SourceModel, load_model
+from onnx_demucs_compiler.loading.demucs_models.architectures import MEMBERS
+from onnx_demucs_compiler.loading.demucs_models.bags import read_bag
+from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +43,62 @@ def test_htdemucs_6s_has_two_more_stems_and_no_wider_bottom() -> None:
     assert model.segment == 343980
     # The released checkpoint is 55 MB in half precision.
     assert parameters(model) == 27_414_996
+
+
+def without_weights(name: str) -> Any:
+    """The architecture as a shape only: gigabytes and minutes less."""
+    with torch.device("meta"):
+        return ARCHITECTURES[name]()
+
+
+def test_every_bag_that_demucs_ships_can_be_built_untrained() -> None:
+    shipped = list_models()["bag"]
+    assert set(ARCHITECTURES) == set(shipped)
+    assert set(MEMBERS) == {signature for path in shipped.values() for signature in read_bag(path).signatures}
+
+
+def test_hdemucs_mmi_has_the_size_of_its_checkpoint() -> None:
+    model = without_weights("hdemucs_mmi")
+    assert type(model) is HDemucs
+    assert (model.segment, model.samplerate) == (44, 44100)
+    # The released checkpoint is 167.4 MB in half precision.
+    assert sum(parameter.numel() for parameter in model.parameters()) == 83_637_832
+
+
+DEMUCS, HYBRID, MASKING, BANDED = 133_753_064, 83_637_832, 83_633_984, 83_910_360
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "weights"),
+    [
+        (
+            "mdx",
+            [DEMUCS, DEMUCS, MASKING, BANDED],
+            [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 1]],
+        ),
+        ("mdx_extra", [HYBRID, MASKING, MASKING, HYBRID], [[1, 1, 1, 1]] * 4),
+        ("repro_mdx_a", [DEMUCS, DEMUCS, HYBRID, HYBRID], [[1, 1, 1, 1]] * 4),
+        ("repro_mdx_a_hybrid_only", [HYBRID, HYBRID], [[2, 2, 2, 2]] * 2),
+        ("repro_mdx_a_time_only", [DEMUCS, DEMUCS], [[2, 2, 2, 2]] * 2),
+    ],
+)
+def test_a_bag_has_each_member_once_and_upstreams_weights(
+    name: str, sizes: list[int], weights: list[list[int]]
+) -> None:
+    bag = without_weights(name)
+    members = [sum(parameter.numel() for parameter in member.parameters()) for member in bag.models]
+    assert members == sizes
+    assert bag.weights == weights
+    assert (bag.segment, bag.sources) == (44, ["drums", "bass", "other", "vocals"])
+    assert {type(member) for member in bag.models} <= {Demucs, HDemucs}
+
+
+@pytest.mark.parametrize("name", ["mdx", "mdx_extra"])
+def test_a_quantised_bag_is_the_same_architecture(name: str) -> None:
+    plain, quantised = without_weights(name), without_weights(f"{name}_q")
+    assert quantised.weights == plain.weights
+    shapes = {key: value.shape for key, value in plain.state_dict().items()}
+    assert {key: value.shape for key, value in quantised.state_dict().items()} == shapes
 
 
 def test_htdemucs_is_lively(htdemucs: SourceModel) -> None:
@@ -94,9 +156,9 @@ def test_two_models_share_no_state() -> None:
     [
         (
             "untrained:htdemuc",
-            "'htdemuc' can be built untrained; did you mean htdemucs? known: htdemucs, htdemucs_6s",
+            "'htdemuc' can be built untrained; did you mean htdemucs? known: hdemucs_mmi, htdemucs, ",
         ),
-        ("untrained:", "no model named '' can be built untrained; known: htdemucs, htdemucs_6s"),
+        ("untrained:", "no model named '' can be built untrained; known: hdemucs_mmi, htdemucs, htdemucs_6s"),
         ("untrained:htdemucs?", "cannot read '?' in 'untrained:htdemucs?'; write untrained:htdemucs?seed=N"),
         ("untrained:htdemucs?seed=", "cannot read '?seed='"),
         ("untrained:htdemucs?seed=-1", "cannot read '?seed=-1'"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from math import lcm, prod
 from typing import Any
 
+from demucs.demucs import Demucs
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
@@ -25,16 +26,13 @@ def at_length(source: SourceModel, length: int | str) -> SourceModel:
             rounded down to one; ``"segment"`` changes nothing.
 
     Raises:
-        UsageError: it is no multiple of the hop, or is to stay open in a model without a spectrogram.
+        UsageError: it is no multiple of the hop, or is to stay open in a model that is not all spectrograms.
     """
     if length == "segment":
         return source
     hop = hop_of(source.module)
     if isinstance(length, str):
-        if not any(hasattr(child, "hop_length") for child in source.module.modules()):
-            raise UsageError(
-                f"{source.name} has no spectrogram whose frames could stay open; give length as a number"
-            )
+        _check_spectrogram(source)
         length = max(MIN_HOPS, (source.segment or 0) // hop) * hop
     if length % hop:
         below = length - length % hop
@@ -52,16 +50,29 @@ def at_length(source: SourceModel, length: int | str) -> SourceModel:
 def hop_of(module: nn.Module) -> int:
     """Samples of which a length has to be a multiple, so that no layer pads what is left over.
 
-    The hop of the STFT times the strides of the layers behind it that run along time; for Demucs, which
-    has no STFT, the strides of all its layers. 1 for other modules.
+    The hop of the STFT times the strides of the layers behind it that run along time, and a multiple of
+    the strides of the waveform branch. 1 for other modules, Demucs of the time domain among them: its
+    forward pads any length to one that suits its layers.
     """
     return lcm(*(_own_hop(child) for child in module.modules()))
 
 
 def _own_hop(module: Any) -> int:
-    if hasattr(module, "hop_length"):
-        along_time = [layer.stride for layer in module.encoder if not getattr(layer, "freq", True)]
-        return int(module.hop_length * prod(along_time))
-    if hasattr(module, "resample") and hasattr(module, "encoder"):
-        return int(module.stride**module.depth) // (2 if module.resample else 1)
-    return 1
+    if not hasattr(module, "hop_length"):
+        return 1
+    behind_stft = [layer.stride for layer in module.encoder if not getattr(layer, "freq", True)]
+    waveform_branch = [layer.stride for layer in getattr(module, "tencoder", ())]
+    return lcm(module.hop_length * prod(behind_stft), prod(waveform_branch))
+
+
+def _check_spectrogram(source: SourceModel) -> None:
+    children = list(source.module.modules())
+    if any(isinstance(child, Demucs) for child in children):
+        raise UsageError(
+            f"{source.name} works in the time domain and counts its padding from the length, "
+            "which cannot stay open; give length as a number"
+        )
+    if not any(hasattr(child, "hop_length") for child in children):
+        raise UsageError(
+            f"{source.name} has no spectrogram whose frames could stay open; give length as a number"
+        )

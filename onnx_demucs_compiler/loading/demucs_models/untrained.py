@@ -1,16 +1,15 @@
 """The real architectures without their training: for machines with no network, tests and benchmarks."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from demucs.api import list_models
-from demucs.htdemucs import HTDemucs
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.loading.demucs_models.architectures import MEMBERS
 from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.lively import make_lively
@@ -19,42 +18,34 @@ from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 UNTRAINED_PREFIX = "untrained:"
 
 # Random weights amplify rounding errors more or less, as luck has it. Under this seed PyTorch's own float32
-# keeps 116 dB and more on noise and on a song, so that a parity check sees the graph and not the model;
-# benchmarks/conditioning.py prints the figure for other seeds.
+# keeps 116 dB and more on noise and on a song (HTDemucs; HDemucs 122, Demucs 112), so that a parity check
+# sees the graph and not the model; benchmarks/conditioning.py prints the figure for other seeds.
 DEFAULT_SEED = 1
 
-_FOUR_STEMS = ("drums", "bass", "other", "vocals")
 _SEED = re.compile(r"seed=([0-9]{1,18})")
 
 
-def _htdemucs(sources: Sequence[str], bottom_channels: int) -> nn.Module:
-    module: nn.Module = HTDemucs(
-        sources=list(sources),
-        channels=48,
-        growth=2,
-        nfft=4096,
-        depth=4,
-        dconv_mode=3,
-        bottom_channels=bottom_channels,
-        t_layers=5,
-        t_heads=8,
-        t_hidden_scale=4.0,
-        segment=Fraction(39, 5),
-        samplerate=44100,
-    )
-    return module
-
-
-def _bag(name: str, member: Callable[[], nn.Module]) -> nn.Module:
+def _bag(name: str) -> nn.Module:
     bag = read_bag(list_models()["bag"][name])
-    members = {signature: member() for signature in bag.signatures}
+    members = {signature: MEMBERS[signature]() for signature in dict.fromkeys(bag.signatures)}
     return as_one_module(bag.fill([members[signature] for signature in bag.signatures]), name)
 
 
 ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
-    "htdemucs": partial(_htdemucs, _FOUR_STEMS, bottom_channels=512),
-    "htdemucs_6s": partial(_htdemucs, (*_FOUR_STEMS, "guitar", "piano"), bottom_channels=0),
-    "htdemucs_ft": partial(_bag, "htdemucs_ft", partial(_htdemucs, _FOUR_STEMS, bottom_channels=512)),
+    name: partial(_bag, name)
+    for name in (
+        "hdemucs_mmi",
+        "htdemucs",
+        "htdemucs_6s",
+        "htdemucs_ft",
+        "mdx",
+        "mdx_extra",
+        "mdx_extra_q",
+        "mdx_q",
+        "repro_mdx_a",
+        "repro_mdx_a_hybrid_only",
+        "repro_mdx_a_time_only",
+    )
 }
 
 
