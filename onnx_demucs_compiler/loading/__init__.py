@@ -37,4 +37,5 @@ def as_source_model(
         return load_model(model, repo)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
-    return from_module(as_one_module(model, type(model).__name__), example_input=example_input)
+    name = type(model).__name__
+    return from_module(as_one_module(model, name), name, example_input)

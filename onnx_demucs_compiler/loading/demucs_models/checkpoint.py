@@ -10,7 +10,7 @@ from demucs import states
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
+from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line, without_diffq
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 _CHECKSUM = re.compile(r".+-([0-9a-f]{8})")
@@ -64,6 +64,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         package = torch.load(path, map_location="cpu", weights_only=False)
     except (ImportError, AttributeError) as error:
+        if (error.name or "").startswith("diffq"):  # a quantised state names diffq's own classes
+            raise without_diffq(f"the checkpoint {path}") from error
         raise CompilerError(
             f"the checkpoint {path} needs code that is not installed: {one_line(error)}; "
             "install the package that defines it"

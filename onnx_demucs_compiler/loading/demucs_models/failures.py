@@ -27,6 +27,11 @@ def fatal_as_error(what: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        raise CompilerError(
-            f"{what} is quantised with DiffQ, which is not installed; run: python -m pip install diffq"
-        ) from error
+        raise without_diffq(what) from error
+
+
+def without_diffq(what: str) -> CompilerError:
+    """The error where ``what`` cannot be loaded because diffq is not installed."""
+    return CompilerError(
+        f"{what} is quantised with DiffQ, which is not installed; run: python -m pip install diffq"
+    )
