@@ -16,6 +16,15 @@ from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
 if TYPE_CHECKING:
     from torch import Tensor
 
+NAME = "create_2d_sin_embedding"
+
+
+def _residual_branch() -> nn.Module:
+    from demucs.demucs import DConv
+
+    branch: nn.Module = DConv(8)
+    return branch
+
 
 @substitute(
     name="position-embedding-by-axis",
@@ -28,20 +37,23 @@ if TYPE_CHECKING:
              beside=("pad-without-assert", *DEMUCS_NEEDS)),
         Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
              because="has no two-dimensional position embedding"),
+        Case("layer-scale-alone", _residual_branch, ((1, 8, 100),), fires=0,
+             because="has no two-dimensional position embedding"),
     ],
 )  # fmt: skip
 def position_embedding_by_axis(module: nn.Module) -> list[Patch] | Refusal:
     """Four slice assignments → ``cat`` of two expanded embeddings, one per axis."""
-    name = "create_2d_sin_embedding"
-    homes = sorted({type(child).__module__ for child in module.modules()})
-    users = [
-        home
-        for home in homes
-        if getattr(sys.modules[home], name, create_2d_sin_embedding) is not create_2d_sin_embedding
-    ]
+    homes = sorted({type(child).__module__ for child in module.modules() if _embeds(child)})
+    users = [home for home in homes if getattr(sys.modules[home], NAME) is not create_2d_sin_embedding]
     if not users:
         return Refusal("the model has no two-dimensional position embedding")
-    return [Patch(sys.modules[home], name, create_2d_sin_embedding) for home in users]
+    return [Patch(sys.modules[home], NAME, create_2d_sin_embedding) for home in users]
+
+
+def _embeds(child: nn.Module) -> bool:
+    """Whether its forward calls the function; demucs.transformer is home to layers of Demucs v3 too."""
+    code = getattr(type(child).forward, "__code__", None)
+    return code is not None and NAME in code.co_names and hasattr(sys.modules[type(child).__module__], NAME)
 
 
 def create_2d_sin_embedding(
