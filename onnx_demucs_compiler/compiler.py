@@ -27,6 +27,7 @@ from onnx_demucs_compiler.stages.flops import flops
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
 from onnx_demucs_compiler.stages.opset import at_opset
 from onnx_demucs_compiler.stages.quiet import quiet
+from onnx_demucs_compiler.stages.recurrent import lstm_by_shape
 from onnx_demucs_compiler.stages.rewrite import rewritten
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
@@ -163,6 +164,7 @@ def compile(  # noqa: A001 - the verb of the trade
     return CompiledModel(proto, metadata, report)
 
 
+@lstm_by_shape()
 def build(
     source: SourceModel,
     example: tuple[torch.Tensor, ...],
