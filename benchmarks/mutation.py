@@ -25,6 +25,7 @@ from onnx_demucs_compiler import compile as compile_model
 from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import session_options
+from onnx_demucs_compiler.stages.weights import names_joined
 
 SCALE = 1.01
 
@@ -49,13 +50,17 @@ def main() -> None:
     reference = run_eager(double, tuple(value.double() for value in mix))[0]
 
     found = {}
-    names = [name for name, _ in source.module.named_parameters()]
-    for index, name in enumerate(names):
-        found[name] = _snr_with(compiled, name, SCALE, mix[0].numpy(), reference)
-        print(f"\r{index + 1}/{len(names)} {found[name]:6.1f} dB  {name:60.60}", end="", flush=True)
+    weights = {name: value.detach().numpy() for name, value in source.module.named_parameters()}
+
+    def snr_with(name: str, scale: float) -> float:
+        return _snr_with(compiled, name, weights[name], scale, mix[0].numpy(), reference)
+
+    for index, name in enumerate(weights):
+        found[name] = snr_with(name, SCALE)
+        print(f"\r{index + 1}/{len(weights)} {found[name]:6.1f} dB  {name:60.60}", end="", flush=True)
     gate = DEFAULT_MIN_SNR_DB["fp32"]
     unnoticed = [name for name, snr in found.items() if snr >= gate]
-    stronger = {name: _snr_with(compiled, name, STRONGER, mix[0].numpy(), reference) for name in unnoticed}
+    stronger = {name: snr_with(name, STRONGER) for name in unnoticed}
     print(f"\n{len(found)} parameter tensors scaled by {SCALE}; gate {gate:g} dB")
     for name, snr in stronger.items():
         print(f"not noticed: {name} ({found[name]:.1f} dB; scaled by {STRONGER}: {snr:.1f} dB)")
@@ -66,11 +71,17 @@ def main() -> None:
         )
 
 
-def _snr_with(model: ModelProto, name: str, scale: float, mix: np.ndarray, reference: np.ndarray) -> float:
-    """The worst stem's SNR with one parameter scaled."""
-    stored = next(item for item in model.graph.initializer if item.name == name)
+def _snr_with(
+    model: ModelProto, name: str, weight: np.ndarray, scale: float, mix: np.ndarray, reference: np.ndarray
+) -> float:
+    """The worst stem's SNR with one parameter scaled, where an initializer holds several that one alone."""
+    stored = next(item for item in model.graph.initializer if name in names_joined(item.name))
     original = copy.deepcopy(stored)
-    stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored) * np.float32(scale), stored.name))
+    array = numpy_helper.to_array(stored)
+    its_own = np.isin(array, weight) if len(names_joined(stored.name)) > 1 else True
+    stored.CopyFrom(
+        numpy_helper.from_array(np.where(its_own, array * np.float32(scale), array), stored.name)
+    )
     # Hundreds of sessions: what makes one run fast and opening it slow is left out.
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -1,7 +1,8 @@
 """Lively weights: random weights under which no branch of a model is too quiet to be tested.
 
-A freshly built Demucs scales its residual branches by 1e-4 to 1e-3, and its norms and biases start at
-ones and zeros: whole branches could be compiled wrongly and a parity test would still pass.
+A freshly built Demucs scales its residual branches by 1e-4 to 1e-3, its norms and biases start at ones and
+zeros, and what its local attention sees decays with distance alone: whole branches could be compiled wrongly
+and a parity test would still pass.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ def make_lively(module: nn.Module, seed: int) -> None:
     """Redraw, in place, the layer scales, norms and biases of ``module``; other weights are left alone.
 
     Layer scales (the ``scale`` of a class named LayerScale) are uniform in [0.3, 0.7], the weights of
-    norms uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias normal(0, 0.05).
+    norms uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias normal(0, 0.05). The decays
+    of a local attention (the layer ``query_decay``) have weights normal(0, 0.3) and biases normal(-2, 0.5), so
+    that they differ, and reach far.
 
     A value depends on the seed and on its parameter's name and shape, and on nothing else: neither the
     global random state, which is untouched, nor the order in which submodules were registered.
@@ -30,12 +33,14 @@ def make_lively(module: nn.Module, seed: int) -> None:
     """
     for prefix, submodule in module.named_modules():
         for name, parameter in submodule.named_parameters(recurse=False):
-            draw = _draw_for(submodule, name)
+            draw = _draw_for(submodule, prefix.rpartition(".")[2], name)
             if draw is not None:
                 _redraw(parameter, draw, f"{seed}:{prefix}.{name}")
 
 
-def _draw_for(module: nn.Module, name: str) -> Draw | None:
+def _draw_for(module: nn.Module, layer: str, name: str) -> Draw | None:
+    if layer == "query_decay":
+        return _normal(0.3) if name == "weight" else _normal(0.5, mean=-2.0)
     if type(module).__name__ == "LayerScale" and name == "scale":
         return _uniform(0.3, 0.7)
     if isinstance(module, _NORMS) and name == "weight":
@@ -51,8 +56,8 @@ def _uniform(low: float, high: float) -> Draw:
     return lambda tensor, generator: tensor.uniform_(low, high, generator=generator)
 
 
-def _normal(deviation: float) -> Draw:
-    return lambda tensor, generator: tensor.normal_(0.0, deviation, generator=generator)
+def _normal(deviation: float, mean: float = 0.0) -> Draw:
+    return lambda tensor, generator: tensor.normal_(mean, deviation, generator=generator)
 
 
 def _redraw(parameter: nn.Parameter, draw: Draw, key: str) -> None:

@@ -83,21 +83,27 @@ def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
 
 
 def _compact_bytes(static: dict[Node, Any]) -> dict[Node, int]:
-    """For each node the fewest bytes from which its value can be had again by copying alone.
+    """For each node the fewest bytes from which its value can be had again by copying or counting.
 
-    A pointwise operator that broadcasts makes new numbers; any other that grows repeats what it got.
+    A pointwise operator that broadcasts makes new numbers, unless they are whole or true and false: the
+    distance between any two positions is as cheap to have again as a copy. Any other that grows repeats what
+    it got.
     """
     compact: dict[Node, int] = {}
     for node, value in static.items():
         made_of = [compact[source] for source in node.all_input_nodes]
         whole = [_bytes(static[source]) for source in node.all_input_nodes]
-        computed = _is_pointwise(node) and _bytes(value) > max(whole, default=0)
+        computed = _is_pointwise(node) and _is_floating(value) and _bytes(value) > max(whole, default=0)
         compact[node] = _bytes(value) if computed or not made_of else min(_bytes(value), sum(made_of))
     return compact
 
 
 def _is_pointwise(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def _store_value(module: GraphModule, name: str, value: torch.Tensor) -> ConstantName:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -17,12 +17,24 @@ KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 LARGE = 8192
 
+JOINED_BY = "+"
+
 LAYOUTS: dict[str, Callable[[NDArray[Any], ir.Node], NDArray[Any]]] = {
     "Transpose": lambda array, node: array.transpose(node.attributes["perm"].as_ints()),
     "Reshape": lambda array, node: array.reshape(_second_input(node)),
     "Unsqueeze": lambda array, node: np.expand_dims(array, tuple(_second_input(node))),
     "Squeeze": lambda array, node: np.squeeze(array, tuple(_second_input(node))),
 }
+
+
+def joined_name(names: Iterable[str]) -> str:
+    """What an initializer is called that holds several weights."""
+    return JOINED_BY.join(names)
+
+
+def names_joined(name: str) -> tuple[str, ...]:
+    """The weights that an initializer of that name holds."""
+    return tuple(name.split(JOINED_BY))
 
 
 def may_fold(node: ir.Node) -> bool | None:

@@ -42,3 +42,11 @@ class CrossAttention(nn.Module):
             distance = torch.arange(query.shape[-2])[:, None] - torch.arange(memory.shape[-2])
             mask = distance.abs() < 4 if self.mask == "boolean" else -0.1 * distance.abs()
         return F.scaled_dot_product_attention(query, memory, memory * 0.5, attn_mask=mask, **self.options)
+
+
+def local_state(**options: Any) -> nn.Module:
+    """demucs' LocalState of eight channels; it takes ``[B, 8, T]``."""
+    from demucs.demucs import LocalState
+
+    model: nn.Module = LocalState(8, **options)
+    return model

@@ -1,0 +1,57 @@
+"""Small models for the cases of this folder's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def blstm(**options: Any) -> nn.Module:
+    """demucs' BLSTM of six channels; it takes ``[B, 6, T]``."""
+    from demucs.demucs import BLSTM
+
+    model: nn.Module = BLSTM(6, **({"max_steps": 8, "skip": True} | options))
+    return model
+
+
+class Recurrence(nn.Module):
+    """A recurrent layer of torch over ``[T, B, 5]``."""
+
+    def __init__(self, layer: type[nn.RNNBase] = nn.LSTM, **options: Any) -> None:
+        """Four units, in both directions unless told otherwise."""
+        super().__init__()
+        self.layer = layer(5, 4, **({"bidirectional": True} | options))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """To ``[T, B, 4]`` for each direction."""
+        output: Tensor = self.layer(x)[0]
+        return output
+
+
+class GivenState(Recurrence):
+    """The same, beginning with a state that the model holds."""
+
+    state: Tensor
+
+    def __init__(self, value: float) -> None:
+        """Begin with ``value`` throughout."""
+        super().__init__()
+        self.register_buffer("state", torch.full((2, 3, 4), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[T, 3, 5]`` to ``[T, 3, 8]``."""
+        output: Tensor = self.layer(x, (self.state, self.state))[0]
+        return output
+
+
+class SharedWeights(Recurrence):
+    """The same, adding what it begins with to a weight that the layer has too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """To ``[T, B, 8]``."""
+        return super().forward(x) + self.layer.get_parameter("weight_ih_l0").sum()
