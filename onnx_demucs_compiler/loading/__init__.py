@@ -8,6 +8,7 @@ from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading.demucs_models import as_one_module, load_model
+from onnx_demucs_compiler.loading.demucs_models.unsupported import refuse_unsupported
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
@@ -29,8 +30,18 @@ def as_source_model(
 
     Raises:
         UsageError: If no model has the name, or it is neither a module nor a name.
-        CompilerError: If it cannot be loaded, or is a bag whose members do not fit together.
+        CompilerError: If it cannot be loaded or compiled, or is a bag whose members do not fit together.
     """
+    source = _source_model(model, example_input, repo)
+    refuse_unsupported(source.module, source.name)
+    return source
+
+
+def _source_model(
+    model: nn.Module | SourceModel | str,
+    example_input: Tensor | tuple[Tensor, ...] | None,
+    repo: Path | None,
+) -> SourceModel:
     if isinstance(model, SourceModel):
         return model
     if isinstance(model, str):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.fx.traceback
 import torch.utils._pytree as pytree
+from torch._dynamo.exc import UserError
 from torch.fx import Interpreter, Node
 
 from onnx_demucs_compiler.complex_pair import ComplexPair
@@ -85,14 +86,19 @@ def lower(
         rule made them, its name in ``node.meta["custom"]``.
 
     Raises:
-        CompilerError: a complex value reaches an operator that no rule lowers, or a model output.
+        CompilerError: a complex value reaches an operator that no rule lowers, or a model output; or a size
+            that is to stay open is needed as a number.
     """
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
     args, kwargs = program.example_inputs
     walk = _Lowered(module, rules, recorder)
     shapes = None if dynamic_shapes is None else {"args": dynamic_shapes}
-    lowered = torch.export.export(walk, args, kwargs, dynamic_shapes=shapes, strict=False)
+    try:
+        lowered = torch.export.export(walk, args, kwargs, dynamic_shapes=shapes, strict=False)
+    except UserError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CompilerError(f"torch.export cannot leave the shapes open: {reason}") from error
     _count_nodes(lowered, rules, recorder)
     return lowered
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from demucs.demucs import LocalState
 from demucs.transformer import LayerScale, MyGroupNorm
 from torch import Tensor, nn
 
@@ -73,6 +74,16 @@ def test_other_biases_are_normal_and_other_weights_are_left_alone(
     assert {name for name in after if not torch.equal(before[name], after[name])} == biases
     for name in biases:
         assert_normal(after[name], 0.05)
+
+
+def test_decays_of_local_attention_differ_and_reach_far() -> None:
+    attention = LocalState(200, heads=10, ndecay=20)
+    before = values(attention)
+    make_lively(attention, 0)
+    after = values(attention)
+    assert_normal(after["query_decay.weight"], 0.3)
+    assert_normal(after["query_decay.bias"] + 2, 0.5)
+    assert torch.equal(after["query.weight"], before["query.weight"])
 
 
 def test_modules_without_affine_parameters_are_no_trouble() -> None:

@@ -35,3 +35,19 @@ class Selected(nn.Module):
             return transposed.index_select(-1, self.indices)
         total = transposed.select(-1, 0) + 2 * transposed.select(-1, 1)
         return total.sum() + transposed if self.keep else total
+
+
+class AddedToSlice(nn.Module):
+    """Adds the start of a tensor to a slice of it, in place."""
+
+    def __init__(self, where: slice) -> None:
+        """``where``, along the third dimension."""
+        super().__init__()
+        self.where = where
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A tensor of four dimensions to the same."""
+        y = 2 * x
+        target = y[:, :, self.where]
+        target += x[:, :, : target.shape[2]]
+        return y

@@ -1,0 +1,34 @@
+"""What demucs can be built with and no graph can hold, refused by name."""
+
+from typing import Any
+
+from torch import nn
+
+from onnx_demucs_compiler.errors import CompilerError
+
+
+def refuse_unsupported(module: nn.Module, name: str) -> None:
+    """Look through a model for what cannot be compiled.
+
+    Args:
+        module: any module.
+        name: the model as the user named it.
+
+    Raises:
+        CompilerError: it filters after Wiener, or its attention is sparse.
+    """
+    for child in module.modules():
+        if _filters_after_wiener(child):
+            raise CompilerError(
+                f"{name} filters magnitudes after Wiener (cac=False, wiener_iters={child.wiener_iters}), which "
+                "no ONNX graph can do; set wiener_iters = end_iters = -1 to mask the mix instead"
+            )
+        if getattr(child, "sparse", False) is True and hasattr(child, "auto_sparsity"):
+            raise CompilerError(
+                f"{name} has sparse attention (t_sparse_self_attn or t_sparse_cross_attn), which demucs "
+                "computes by kernels of xformers that ONNX does not have; use a model without it"
+            )
+
+
+def _filters_after_wiener(child: Any) -> bool:
+    return hasattr(child, "_wiener") and not child.cac and child.wiener_iters >= 0
