@@ -79,9 +79,7 @@ def _snr_with(
     original = copy.deepcopy(stored)
     array = numpy_helper.to_array(stored)
     its_own = np.isin(array, weight) if len(names_joined(stored.name)) > 1 else True
-    stored.CopyFrom(
-        numpy_helper.from_array(np.where(its_own, array * np.float32(scale), array), stored.name)
-    )
+    stored.CopyFrom(numpy_helper.from_array(np.where(its_own, array * np.float32(scale), array), stored.name))
     # Hundreds of sessions: what makes one run fast and opening it slow is left out.
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -21,8 +21,8 @@ def make_lively(module: nn.Module, seed: int) -> None:
 
     Layer scales (the ``scale`` of a class named LayerScale) are uniform in [0.3, 0.7], the weights of
     norms uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias normal(0, 0.05). The decays
-    of a local attention (the layer ``query_decay``) have weights normal(0, 0.3) and biases normal(-2, 0.5), so
-    that they differ, and reach far.
+    of a local attention (the layer ``query_decay``) have weights normal(0, 0.3) and biases normal(-2, 0.5),
+    so that they differ and reach far.
 
     A value depends on the seed and on its parameter's name and shape, and on nothing else: neither the
     global random state, which is untouched, nor the order in which submodules were registered.

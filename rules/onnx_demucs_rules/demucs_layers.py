@@ -16,10 +16,11 @@ def layers_of(module: nn.Module, name: str) -> list[Any]:
         module: the model; demucs need not be installed.
         name: of the class.
     """
-    layer = getattr(sys.modules.get("demucs.demucs"), name, None)
-    children = module.modules() if layer else ()
+    layer: Any = getattr(sys.modules.get("demucs.demucs"), name, None)
+    if layer is None:
+        return []
     return [
         child
-        for child in children
+        for child in module.modules()
         if getattr(type(child), "forward", None) is layer.forward and "forward" not in vars(child)
     ]

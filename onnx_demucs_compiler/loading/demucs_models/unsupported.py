@@ -1,4 +1,4 @@
-"""What demucs can be built with and no graph can hold, refused by name."""
+"""What demucs can be built with and this compiler does not compile, refused by name."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def refuse_unsupported(module: nn.Module, name: str) -> None:
     for child in module.modules():
         if _filters_after_wiener(child):
             raise CompilerError(
-                f"{name} filters magnitudes after Wiener (cac=False, wiener_iters={child.wiener_iters}), which "
-                "no ONNX graph can do; set wiener_iters = end_iters = -1 to mask the mix instead"
+                f"{name} filters magnitudes after Wiener (cac=False, wiener_iters={child.wiener_iters}), "
+                "which is not supported; set wiener_iters = end_iters = -1 to mask the mix instead"
             )
         if getattr(child, "sparse", False) is True and hasattr(child, "auto_sparsity"):
             raise CompilerError(

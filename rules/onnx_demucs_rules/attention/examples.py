@@ -45,7 +45,7 @@ class CrossAttention(nn.Module):
 
 
 def local_state(**options: Any) -> nn.Module:
-    """demucs' LocalState of eight channels; it takes ``[B, 8, T]``."""
+    """A LocalState of demucs with eight channels; it takes ``[B, 8, T]``."""
     from demucs.demucs import LocalState
 
     model: nn.Module = LocalState(8, **options)

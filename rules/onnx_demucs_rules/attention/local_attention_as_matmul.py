@@ -31,7 +31,8 @@ if TYPE_CHECKING:
         Case("one-step", local_state, ((2, 8, 1),)),
         Case("open-batch", local_state, ((2, 8, 45),), options={"batch": "dynamic"}),
         Case("open-length", local_state, ((2, 8, 45),), options={"length": "dynamic"}),
-        Case("frequencies", lambda: local_state(nfreqs=3), ((2, 8, 45),), fires=0, because="looks for periods"),
+        Case("frequencies", lambda: local_state(nfreqs=3), ((2, 8, 45),), fires=0,
+             because="looks for periods"),
         Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0, because="has no LocalState"),
     ],
 )  # fmt: skip
@@ -66,4 +67,5 @@ def _slope(layer: Any, x: Tensor) -> Tensor:
     """How much each query, ``[B, heads, T]``, loses for every step that it looks away."""
     speeds = torch.arange(1, layer.ndecay + 1, dtype=x.dtype) / (2 * layer.ndecay**0.5)
     decays = torch.sigmoid(layer.query_decay(x)).unflatten(1, (layer.heads, -1))
-    return (decays * speeds[:, None]).sum(2)
+    slope: Tensor = (decays * speeds[:, None]).sum(2)
+    return slope

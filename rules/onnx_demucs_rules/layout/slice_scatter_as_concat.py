@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -52,7 +52,7 @@ def slice_scatter_as_concat(
     start: int | None = None,
     end: int | None = None,
     step: int = 1,
-) -> Tensor | Refusal:
+) -> Any:
     """``x[start:end] = source`` → ``cat(x[:start], source, x[end:])``."""
     if isinstance(x, ComplexPair) or isinstance(source, ComplexPair):
         return NotImplemented

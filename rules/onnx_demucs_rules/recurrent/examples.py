@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
 def blstm(**options: Any) -> nn.Module:
-    """demucs' BLSTM of six channels; it takes ``[B, 6, T]``."""
+    """A BLSTM of demucs with six channels; it takes ``[B, 6, T]``."""
     from demucs.demucs import BLSTM
 
     model: nn.Module = BLSTM(6, **({"max_steps": 8, "skip": True} | options))
@@ -22,7 +24,7 @@ def blstm(**options: Any) -> nn.Module:
 class Recurrence(nn.Module):
     """A recurrent layer of torch over ``[T, B, 5]``."""
 
-    def __init__(self, layer: type[nn.RNNBase] = nn.LSTM, **options: Any) -> None:
+    def __init__(self, layer: Callable[..., nn.RNNBase] = nn.LSTM, **options: Any) -> None:
         """Four units, in both directions unless told otherwise."""
         super().__init__()
         self.layer = layer(5, 4, **({"bidirectional": True} | options))

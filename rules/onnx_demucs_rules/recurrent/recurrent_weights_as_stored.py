@@ -24,7 +24,7 @@ WEIGHTS = slice(1, 4)
 
 @graph_pass(
     name="recurrent-weights-as-stored",
-    why="torch orders the gates of an LSTM otherwise than ONNX does, and torch.onnx puts them in order in the "
+    why="torch orders the gates of an LSTM otherwise than ONNX does, and torch.onnx reorders them in the "
     "graph: 50 Slice and Concat of weights for each layer.",
     numerics=Numerics(min_snr_db=120),
     tags={"recurrent"},
@@ -51,8 +51,9 @@ def recurrent_weights_as_stored(model: ir.Model, _: Options) -> int | Refusal:
         if shared := _used_elsewhere(makers, model.graph):
             reason = f"{shared} is used elsewhere too"
             continue
-        for value in {value for value in node.inputs[WEIGHTS] if value is not None and value.producer()}:
-            _store(model.graph, value)
+        for value in node.inputs[WEIGHTS]:
+            if value is not None and not value.is_initializer():
+                _store(model.graph, value)
         fires += 1
     passes.RemoveUnusedNodesPass()(model)
     return fires or Refusal(reason)
@@ -102,9 +103,9 @@ def _store(graph: ir.Graph, value: ir.Value) -> None:
     _trace(value, makers)
     parameters = _parameters(list(makers))
     name = joined_name(str(parameter.name) for parameter in parameters)
-    stored = ir.Value(name=name, const_value=ir.tensor(_computed(value, list(makers)), name=name))
-    assert stored.const_value is not None, "it was given one"
-    stored.shape, stored.dtype = ir.Shape(stored.const_value.shape), stored.const_value.dtype
+    array = _computed(value, list(makers))
+    stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
+    stored.dtype = ir.DataType.from_numpy(array.dtype)
     stored.metadata_props.update(parameters[0].metadata_props)
     value.replace_all_uses_with(stored)
     graph.register_initializer(stored)
