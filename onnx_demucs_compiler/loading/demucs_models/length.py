@@ -26,8 +26,8 @@ def at_length(source: SourceModel, length: int | str) -> SourceModel:
             rounded down to one; ``"segment"`` changes nothing.
 
     Raises:
-        UsageError: it is no multiple of the hop, or is to stay open in a model that is not all spectrograms or
-            has recurrent layers that work in frames.
+        UsageError: it is no multiple of the hop, or is to stay open in a model that is not all spectrograms
+            or has recurrent layers that work in frames.
     """
     if length == "segment":
         return source
