@@ -93,7 +93,7 @@ CONFIGURATIONS: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "magnitudes-mono-three": (hdemucs(**MAGNITUDES, audio_channels=1, sources=FOUR[1:]), {}),
     "dconv-in-the-decoder-too": (hdemucs(dconv_mode=3, norm_groups=2, context_enc=1), {}),
     "another-length": (hdemucs(channels_time=4, growth=3, freq_emb=0, samplerate=48000), {"length": 16 * 61}),
-    "n-fft-2048": (hdemucs(8, nfft=2048, stride=16, kernel_size=64), {}),
+    "n-fft-2048": (hdemucs(8, nfft=2048, stride=8, kernel_size=16, depth=3, dconv_mode=2), {}),
     "htdemucs-magnitudes": (htdemucs(**MAGNITUDES), {}),
 }
 
