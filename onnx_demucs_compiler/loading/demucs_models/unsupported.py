@@ -15,13 +15,13 @@ def refuse_unsupported(module: nn.Module, name: str) -> None:
         name: the model as the user named it.
 
     Raises:
-        CompilerError: it filters after Wiener, or its attention is sparse.
+        CompilerError: it iterates Wiener filters, or its attention is sparse.
     """
     for child in module.modules():
-        if _filters_after_wiener(child):
+        if _iterates_wiener(child):
             raise CompilerError(
-                f"{name} filters magnitudes after Wiener (cac=False, wiener_iters={child.wiener_iters}), "
-                "which is not supported; set wiener_iters = end_iters = -1 to mask the mix instead"
+                f"{name} iterates Wiener filters (cac=False, wiener_iters={child.wiener_iters}), which is "
+                "not supported; set wiener_iters = end_iters = 0 to give magnitudes the mix's phase instead"
             )
         if getattr(child, "sparse", False) is True and hasattr(child, "auto_sparsity"):
             raise CompilerError(
@@ -30,5 +30,5 @@ def refuse_unsupported(module: nn.Module, name: str) -> None:
             )
 
 
-def _filters_after_wiener(child: Any) -> bool:
-    return hasattr(child, "_wiener") and not child.cac and child.wiener_iters >= 0
+def _iterates_wiener(child: Any) -> bool:
+    return hasattr(child, "_wiener") and not child.cac and child.wiener_iters > 0
