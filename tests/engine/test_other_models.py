@@ -193,7 +193,6 @@ def test_every_weight_one_per_cent_off_is_noticed(subject: Subject) -> None:
     for name, weight in weights.items():
         original = numpy_helper.to_array(stored[name])
         changed = np.where(np.isin(original, weight.numpy()), original * np.float32(1.01), original)
-        assert (changed != original).sum() == np.count_nonzero(weight.numpy())
         stored[name].CopyFrom(numpy_helper.from_array(changed, stored[name].name))
         found[name] = worst_snr(mutant, noise[0].numpy(), reference)
         stored[name].CopyFrom(numpy_helper.from_array(original, stored[name].name))

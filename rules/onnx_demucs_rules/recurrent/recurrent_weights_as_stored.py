@@ -108,6 +108,8 @@ def _store(graph: ir.Graph, value: ir.Value) -> None:
     stored.dtype = ir.DataType.from_numpy(array.dtype)
     stored.metadata_props.update(parameters[0].metadata_props)
     value.replace_all_uses_with(stored)
+    # Of one direction there is one weight, which keeps its name; what made it of that is dropped as unused.
+    graph.initializers.pop(name, None)
     graph.register_initializer(stored)
 
 
