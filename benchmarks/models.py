@@ -1,6 +1,6 @@
 """Compile every model that demucs ships, at full width, and say what each comes to.
 
-    python benchmarks/models.py [NAME ...] [--seconds 10] [--json FILE]
+    python benchmarks/models.py [NAME ...] [--seconds 8] [--json FILE]
 
 Models whose segment is longer than ``--seconds`` (44 s in the bags of mdx) are compiled for that many
 seconds, rounded down to a whole number of hops. Each is compiled in a fresh process. SNR is that of the worst
@@ -31,7 +31,7 @@ def main() -> None:
     """Print a line of JSON for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", default=list(ARCHITECTURES))
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--here", action="store_true", help="compile the one NAME in this process")
     arguments = parser.parse_args()
