@@ -1,4 +1,4 @@
-"""Fill the generated tables of README.md and docs/fidelity.md from benchmarks/results/*.json.
+"""Fill the generated tables of README.md and docs from benchmarks/results/*.json.
 
 python benchmarks/readme_table.py [--check]
 """
@@ -19,7 +19,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main() -> None:
     """Write the tables; with ``--check`` only say whether they are what the results give."""
     stale = []
-    for path, table in ((ROOT / "README.md", readme()), (ROOT / "docs" / "fidelity.md", fidelity())):
+    tables = {"README.md": readme(), "docs/fidelity.md": fidelity(), "docs/models.md": models()}
+    for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
         filled = re.sub(
             r"(<!-- figures:start -->\n).*?(<!-- figures:end -->)",
@@ -70,6 +71,25 @@ def fidelity() -> str:
     rows = sorted(found.items(), key=lambda item: item[1])
     lines = [f"| {name} | {'exact' if snr == math.inf else snr} |" for name, snr in rows]
     return "\n".join(["| in float32 alone | worst stem, dB |", "|---|---:|", *lines])
+
+
+def models() -> str:
+    """What each model of demucs comes to."""
+    lines = [
+        f"| `{name}` | {row['parameters'] / 1e6:.1f} | {row['audio_seconds']} | {_snr(row, 'noise')} | "
+        f"{_snr(row, 'song')} | {row['nodes']} | {row['bytes'] / 1e6:.0f} | {row['compile_seconds']} | "
+        f"{row['peak_mb'] / 1000:.1f} |"
+        for name, row in _load("models").items()
+    ]
+    head = (
+        "| model | million parameters | s of audio | SNR on noise, dB | SNR on a song, dB | nodes | MB | "
+        "s to compile | GB to compile |"
+    )
+    return "\n".join([head, "|---|---:|---:|---:|---:|---:|---:|---:|---:|", *lines])
+
+
+def _snr(row: dict[str, Any], signal: str) -> str:
+    return f"{row[f'{signal}_snr_db']} ({row[f'{signal}_torch_snr_db']})"
 
 
 SOURCES = {

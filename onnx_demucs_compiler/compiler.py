@@ -33,6 +33,7 @@ from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
 from onnx_demucs_compiler.stages.tidy import tidy
 from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
+from onnx_demucs_compiler.stages.weights import weight_bytes
 from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def compile(  # noqa: A001 - the verb of the trade
         operators=operator_histogram(graph),
         bytes=len(data),
         flop=flops(graph),
-        constant_bytes=initializer_bytes(graph) - _weight_bytes(source),
+        constant_bytes=initializer_bytes(graph) - weight_bytes(graph, subject.traced.state_dict()),
         opset=options.opset,
         ir_version=proto.ir_version,
         fidelity=measurements,
@@ -258,8 +259,3 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         overlap=options.overlap if options.track else None,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )
-
-
-def _weight_bytes(source: SourceModel) -> int:
-    weights = [*source.module.parameters(), *source.module.buffers()]
-    return sum(weight.numel() * weight.element_size() for weight in weights)

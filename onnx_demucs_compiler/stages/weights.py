@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,24 @@ def joined_name(names: Iterable[str]) -> str:
 def names_joined(name: str) -> tuple[str, ...]:
     """The weights that an initializer of that name holds."""
     return tuple(name.split(JOINED_BY))
+
+
+def weight_bytes(model: ir.Model, names: Container[str]) -> int:
+    """The size of the initializers that hold weights, or parts of them.
+
+    Args:
+        model: the graph.
+        names: what the module calls its weights.
+    """
+    sizes = {name: value.const_value.nbytes for name, value in model.graph.initializers.items()
+             if value.const_value is not None}  # fmt: skip
+    return sum(size for name, size in sizes.items() if _holds_weights(name, names))
+
+
+def _holds_weights(name: str, names: Container[str]) -> bool:
+    """Whether an initializer is a weight, several joined, or one of the numbered parts of a weight."""
+    whole, _, number = name.rpartition(".")
+    return (number.isdecimal() and whole in names) or all(part in names for part in names_joined(name))
 
 
 def may_fold(node: ir.Node) -> bool | None:

@@ -286,6 +286,7 @@ def test_constants_beside_the_weights_are_counted(compiled: CompiledModel, htdem
     weights = sum(value.numel() * 4 for value in htdemucs.parameters())
     assert report.constant_bytes == stored - weights
     assert report.nodes == len(compiled.model.graph.node) == sum(report.operators.values())
+    assert 0 <= compile(two_stems(), stems=("speech",), verify=False).report.constant_bytes < 200
 
 
 def test_a_half_precision_model_is_compiled_in_full() -> None:
