@@ -250,6 +250,7 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         target=options.target,
         model=source.name,
         weights=source.weights_digest(),
+        provenance=source.provenance,
         rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
         other_method=options.other_method if options.two_stems else "",
         model_sources=source.sources,

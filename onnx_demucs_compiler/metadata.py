@@ -33,6 +33,7 @@ class ArtifactMetadata:
         target: ``portable``.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.
+        provenance: where the weights come from, in words.
         rules: names of the rules that fired.
         versions: the packages that produced the file.
         n_fft: of the spectrum that the host computes for the interface; 0 where it computes none.
@@ -62,6 +63,7 @@ class ArtifactMetadata:
     length: str = "segment"
     other_method: str = ""
     model_sources: tuple[str, ...] = ()
+    provenance: str = ""
     overlap: float | None = None
 
     def to_props(self) -> dict[str, str]:
@@ -83,6 +85,7 @@ class ArtifactMetadata:
             PREFIX + "length": self.length,
             PREFIX + "other_method": self.other_method,
             PREFIX + "model_sources": json.dumps(list(self.model_sources)),
+            PREFIX + "provenance": self.provenance,
             PREFIX + "track": json.dumps(self.overlap is not None),
             PREFIX + "overlap": "" if self.overlap is None else repr(self.overlap),
             **(self._openkara() if self.interface == "openkara" else {}),
@@ -127,6 +130,7 @@ class ArtifactMetadata:
                 length=props.get(PREFIX + "length", "segment"),
                 other_method=props.get(PREFIX + "other_method", ""),
                 model_sources=_names(props.get(PREFIX + "model_sources", "[]")),
+                provenance=props.get(PREFIX + "provenance", ""),
                 overlap=float(props[PREFIX + "overlap"]) if props.get(PREFIX + "overlap") else None,
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
