@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from demucs.apply import BagOfModels
 from markdown_blocks import ROOT, blocks, commands
+from torch import nn
 from typer.testing import CliRunner
 
 from onnx_demucs_compiler.cli import app
 from onnx_demucs_compiler.loading.demucs_models import untrained
+from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module
 from onnx_demucs_compiler.synthesis import synthetic_song
 from onnx_demucs_rules.examples import small_htdemucs
 
@@ -17,11 +20,18 @@ README = ROOT / "README.md"
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a song, in which ``untrained:htdemucs`` is small."""
+    """A folder with a song, in which ``untrained:htdemucs`` and ``htdemucs_ft`` are small."""
     monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs", small_htdemucs)
+    monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs_ft", small_bag)
     monkeypatch.chdir(tmp_path)
     soundfile.write(tmp_path / "song.wav", synthetic_song(12000, 8000).T, 8000)
     return tmp_path
+
+
+def small_bag() -> nn.Module:
+    """A member for each source, as htdemucs_ft has them."""
+    members = [small_htdemucs(), small_htdemucs()]
+    return as_one_module(BagOfModels(members, [[1.0, 0.0], [0.0, 1.0]]), "htdemucs_ft")
 
 
 def test_python_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +46,10 @@ def test_commands_run(workplace: Path) -> None:
     [block] = [block for block in blocks(README, "sh") if block.text.startswith("onnx-demucs-compile")]
     for arguments in commands(block):
         typed = [
-            {"htdemucs": "untrained:htdemucs", "song.mp3": "song.wav"}.get(word, word) for word in arguments
+            {"song.mp3": "song.wav"}.get(
+                word, f"untrained:{word}" if word in untrained.ARCHITECTURES else word
+            )
+            for word in arguments
         ]
         result = runner.invoke(app, typed)
         assert result.exit_code == 0, f"{arguments}: {result.output}"
