@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import soundfile
 import torch
-from demucs.apply import apply_model
+from demucs.apply import BagOfModels, apply_model
 
 from onnx_demucs_compiler.fidelity import snr_db
 from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.loading.demucs_models.weighted_bag import WeightedBag
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.synthesis import synthetic_song
 
@@ -79,8 +80,14 @@ def _by_demucs(name: str, song: np.ndarray) -> dict[str, np.ndarray]:
     reference = wav.mean(0)
     mean, std = reference.mean(), reference.std() + 1e-8
     mix = ((wav - mean) / std)[None]
-    stems = apply_model(source.module, mix, shifts=0, overlap=0.25)[0] * std + mean
+    stems = apply_model(_upstream(source.module), mix, shifts=0, overlap=0.25)[0] * std + mean
     return dict(zip(source.sources, stems.numpy(), strict=True))
+
+
+def _upstream(module: Any) -> Any:
+    if isinstance(module, WeightedBag):
+        return BagOfModels(list(module.models), module.weights)
+    return module
 
 
 def _memory(artifact: Path, song: Path, out: Path) -> tuple[int, int]:
