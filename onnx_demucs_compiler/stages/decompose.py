@@ -30,7 +30,7 @@ from onnx_demucs_compiler.stages.constants import (
 from onnx_demucs_compiler.stages.source import source_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
@@ -51,10 +51,12 @@ class Site:
         node: the node of the exported program.
         static: those of the node's tensor arguments that no model input reaches, by schema name; a
             rule that needs numbers (a window, say) takes them from here.
+        lowered: what an earlier node of the program has become, for rules about two operators in a row.
     """
 
     node: Node
     static: Mapping[str, NDArray[Any]]
+    lowered: Callable[[Node], Any]
 
     @property
     def op(self) -> Any:
@@ -132,7 +134,7 @@ class _Lowering(Interpreter):
         self.constants = store_constants(module, static)
         self.unneeded = only_for_constants(module, static, self.constants)
         claimed = (node for node in module.graph.nodes if node.target in self.claims)
-        self.sites = {node: Site(node, _static_arguments(node, static)) for node in claimed}
+        self.sites = {node: Site(node, _static_arguments(node, static), self._lowered) for node in claimed}
 
     def run_node(self, node: Node) -> Any:
         if node in self.constants:
@@ -141,6 +143,9 @@ class _Lowering(Interpreter):
             return None
         self.node = node
         return super().run_node(node)
+
+    def _lowered(self, node: Node) -> Any:
+        return self.env[node]
 
     def _constant(self, name: ConstantName) -> Any:
         if isinstance(name, ComplexName):

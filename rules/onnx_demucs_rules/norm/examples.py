@@ -36,3 +36,34 @@ class Scale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Spread of ``x + 1``."""
         return self.measure(x + 1, **self.options)
+
+
+class Projected(nn.Module):
+    """A convolution, pointwise unless it has a ``kernel``, and a GroupNorm of its result."""
+
+    def __init__(
+        self,
+        channels: int,
+        widened: int,
+        dimensions: int = 1,
+        groups: int = 1,
+        affine: bool = True,
+        bias: bool = True,
+        kernel: int = 1,
+        offset: float = 0.0,
+        keep: bool = False,
+    ) -> None:
+        """Start from random weights; ``keep`` adds the convolution's result to the norm's."""
+        super().__init__()
+        convolution: Any = nn.Conv1d if dimensions == 1 else nn.Conv2d
+        self.conv = convolution(channels, widened, kernel, padding=kernel // 2, bias=bias)
+        self.norm = nn.GroupNorm(groups, widened, affine=affine)
+        self.offset, self.keep = offset, keep
+        for parameter in self.norm.parameters():
+            nn.init.uniform_(parameter, 0.5, 1.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm of the convolution."""
+        projected = self.conv(x + self.offset)
+        normalised: Tensor = self.norm(projected)
+        return normalised + projected if self.keep else normalised

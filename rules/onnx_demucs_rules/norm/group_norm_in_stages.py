@@ -25,6 +25,7 @@ aten = torch.ops.aten
     "end: 60 to 80 dB over a million elements, where PyTorch keeps 145.",
     numerics=Numerics(min_snr_db=125),
     tags={"norm"},
+    after=["group-norm-of-projection"],
     cases=[
         Case("one-group", lambda: nn.GroupNorm(1, 16), ((2, 16, 4096),), ops={"InstanceNormalization": 0}),
         Case("groups-without-affine", lambda: nn.GroupNorm(4, 8, affine=False), ((1, 8, 32, 64),),
