@@ -43,6 +43,7 @@ def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
         for _ in range(count):
             recorder.fired(rule, "")
         passes.RemoveUnusedNodesPass()(model)
+        passes.ShapeInferencePass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for node in model.graph.all_nodes():
         if node.metadata_props.pop(RULE_NAME_TAG, None):

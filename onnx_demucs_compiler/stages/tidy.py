@@ -35,7 +35,6 @@ TIDY_RULES: tuple[RewriteRule, ...] = (
     rules.flatten_to_reshape_rule,
     rules.squeeze_reshape_1d_rule,
     rules.unsqueeze_unsqueeze_rule,
-    rules.slice_split_rule,
     rules.collapse_slice_rule,
     rules.collapse_slice2_rule,
     rules.no_op_static_scatter_nd_rule,

@@ -1,0 +1,46 @@
+"""GELU in the order that runtimes recognise."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from onnxscript import opset18 as op
+from torch import nn
+
+from onnx_demucs_compiler.rule import Case, Numerics, Refusal, translate
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from torch.fx import Node
+
+aten = torch.ops.aten
+
+
+def refuse(node: Node) -> Refusal | None:
+    """The approximation by tanh is left to torch.onnx."""
+    if node.kwargs.get("approximate", "none") != "none":
+        return Refusal("the approximation by tanh is left to torch.onnx")
+    return None
+
+
+@translate(
+    aten.gelu.default,
+    guard=refuse,
+    name="gelu-for-fusion",
+    why="torch.onnx halves 1 + erf first, an order that ONNX Runtime does not recognise: five passes over "
+    "the tensor in place of one.",
+    numerics=Numerics(min_snr_db=130),
+    tags={"activation", "speed"},
+    cases=[
+        Case("exact", nn.GELU, ((2, 40, 32),), ops={"Erf": 1, "Mul": 2}),
+        Case("tanh", lambda: nn.GELU("tanh"), ((2, 40),), fires=0, because="approximation by tanh",
+             ops={"Erf": 0}),
+    ],
+)  # fmt: skip
+def gelu_for_fusion(x: ir.Value, approximate: str = "none") -> Any:  # noqa: ARG001 - others are refused
+    """``x · Φ(x)`` → ``(x · (1 + erf(x / √2))) · ½``."""
+    root = op.Constant(value_float=math.sqrt(2))
+    doubled = op.Mul(x, op.Add(op.Erf(op.Div(x, root)), op.Constant(value_float=1.0)))
+    return op.Mul(doubled, op.Constant(value_float=0.5))

@@ -1,0 +1,35 @@
+"""Small models for the cases of this folder's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ScaledGate(nn.Module):
+    """A gated convolution, and what demucs' LayerScale does to it."""
+
+    def __init__(
+        self,
+        dimensions: int = 1,
+        bias: bool = True,
+        shape: tuple[int, ...] | None = None,
+        dynamic: bool = False,
+    ) -> None:
+        """One scale for each channel, unless there is another ``shape``; ``dynamic`` computes it."""
+        super().__init__()
+        convolution: Any = nn.Conv1d if dimensions == 1 else nn.Conv2d
+        self.conv = convolution(3, 12, 1, bias=bias)
+        shape = shape or (6, *(1 for _ in range(dimensions)))
+        self.scale = nn.Parameter(torch.rand(shape) + 0.5)
+        self.dynamic = dynamic
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale times gate."""
+        scale = self.scale * x.mean() if self.dynamic else self.scale
+        return scale * nn.functional.glu(self.conv(x), dim=1)

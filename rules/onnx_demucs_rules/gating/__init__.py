@@ -1,0 +1,1 @@
+"""Rules about gates: products with a sigmoid."""
