@@ -77,7 +77,8 @@ def compile(  # noqa: A001 - the verb of the trade
             ``example_input``), or what the command line takes: a pretrained name, a ``.th`` file,
             ``untrained:NAME``. The module is not changed.
         rules: the rewrites to apply; the bundled defaults when None.
-        target: ``"portable"``.
+        target: ``"portable"``, ``ai.onnx`` operators only, or ``"ort"``, with those of ``com.microsoft``
+            that ONNX Runtime's own packages have.
         interface: ``"waveform"``: ``mix [B, C, N]`` to ``stems [B, S, C, N]``; or ``"core"``,
             ``"spectral"``, ``"openkara"``, which leave the STFT to the host
             (:mod:`onnx_demucs_compiler.interface`).

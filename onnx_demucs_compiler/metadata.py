@@ -30,7 +30,7 @@ class ArtifactMetadata:
         interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
             ``openkara`` (:mod:`onnx_demucs_compiler.interface`).
         precision: ``fp32``.
-        target: ``portable``.
+        target: ``portable`` or ``ort``.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.
         provenance: where the weights come from, in words.

@@ -10,6 +10,7 @@ from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 DEFAULT_OPSET = 18
 OPSETS = range(17, 27)
 
+TARGETS_READY = ("portable", "ort")
 
 INTERFACES = ("waveform", "core", "spectral", "openkara")
 
@@ -48,7 +49,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what this version cannot do, naming what it can."""
-        _one_of("target", self.target, ready=("portable",), planned=("ort", "web"))
+        _one_of("target", self.target, ready=TARGETS_READY, planned=("web",))
         _one_of("interface", self.interface, ready=INTERFACES, planned=())
         _one_of("precision", self.precision, ready=("fp32",), planned=("fp16-weights", "int8"))
         _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())

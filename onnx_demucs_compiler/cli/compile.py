@@ -28,7 +28,9 @@ def compile(  # noqa: A001 - the command's name
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
     ] = None,
-    target: Annotated[str, typer.Option(help="Runtime family: portable.")] = "portable",
+    target: Annotated[
+        str, typer.Option(help="Runtime family: portable, or ort (adds com.microsoft operators).")
+    ] = "portable",
     interface: Annotated[
         str, typer.Option(help="Cut of the graph: waveform, core, spectral, openkara.")
     ] = "waveform",

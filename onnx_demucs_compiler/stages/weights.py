@@ -69,7 +69,11 @@ def may_fold(node: ir.Node) -> bool | None:
 
 
 def store_as_used(model: ir.Model) -> None:
-    """Store each weight whose only use is in another layout in that layout, in place."""
+    """Store each weight whose only use is in parts, or in another layout, as what is used, in place."""
+    for node in list(model.graph):
+        weight = node.inputs[0] if node.op_type == "Split" else None
+        if weight is not None and _is_weight(weight) and len(weight.uses()) == 1:
+            _cut(model.graph, node, weight)
     for node in list(model.graph):
         weight = node.inputs[0] if node.op_type in LAYOUTS else None
         if weight is None or not _is_weight(weight) or len(weight.uses()) > 1:
@@ -79,18 +83,37 @@ def store_as_used(model: ir.Model) -> None:
         _replace(model.graph, node, weight)
 
 
+def _cut(graph: ir.Graph, node: ir.Node, weight: ir.Value) -> None:
+    assert weight.const_value is not None, "an initializer has a value"
+    axis = node.attributes.get_int("axis", 0)
+    sizes = [int(str(output.shape[axis])) for output in node.outputs if output.shape is not None]
+    arrays = np.split(weight.const_value.numpy(), np.cumsum(sizes[:-1]), axis)
+    for number, (output, array) in enumerate(zip(node.outputs, arrays, strict=True)):
+        part = _stored(weight, f"{weight.name}.{number}", array)
+        output.replace_all_uses_with(part)
+        graph.register_initializer(part)
+    graph.remove(node, safe=True)
+    assert weight.name is not None, "an initializer has a name"
+    del graph.initializers[weight.name]
+
+
 def _replace(graph: ir.Graph, node: ir.Node, weight: ir.Value) -> None:
     assert weight.name is not None, "an initializer has a name"
     assert weight.const_value is not None, "an initializer has a value"
-    array = np.ascontiguousarray(LAYOUTS[node.op_type](weight.const_value.numpy(), node))
-    stored = ir.Value(name=weight.name, shape=ir.Shape(array.shape))
-    stored.const_value = ir.tensor(array, name=weight.name)
-    stored.dtype = stored.const_value.dtype
-    stored.metadata_props.update(weight.metadata_props)
+    stored = _stored(weight, weight.name, LAYOUTS[node.op_type](weight.const_value.numpy(), node))
     node.outputs[0].replace_all_uses_with(stored)
     graph.remove(node, safe=True)
     del graph.initializers[weight.name]
     graph.register_initializer(stored)
+
+
+def _stored(weight: ir.Value, name: str, array: NDArray[Any]) -> ir.Value:
+    contiguous = np.ascontiguousarray(array)
+    stored = ir.Value(name=name, shape=ir.Shape(contiguous.shape))
+    stored.const_value = ir.tensor(contiguous, name=name)
+    stored.dtype = stored.const_value.dtype
+    stored.metadata_props.update(weight.metadata_props)
+    return stored
 
 
 def _is_weight(value: ir.Value) -> bool:

@@ -156,8 +156,8 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--target", "ort"], "target=ort is not supported yet; use portable"),
-        (["--target", "gpu"], "target=gpu is not a value it takes; use portable"),
+        (["--target", "web"], "target=web is not supported yet; use portable, ort"),
+        (["--target", "gpu"], "target=gpu is not a value it takes; use portable, ort"),
         (["--interface", "mag"], "interface=mag is not a value it takes; use waveform, core"),
         (["--precision", "int8"], "precision=int8 is not supported yet; use fp32"),
         (["--opset", "16"], "opset=16 is not a value it takes; use 17, 18,"),

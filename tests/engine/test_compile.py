@@ -34,9 +34,8 @@ class Never(nn.Module):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("target", "ort", "target=ort is not supported yet; use portable"),
-        ("target", "web", "target=web is not supported yet; use portable"),
-        ("target", "gpu", "target=gpu is not a value it takes; use portable"),
+        ("target", "web", "target=web is not supported yet; use portable, ort"),
+        ("target", "gpu", "target=gpu is not a value it takes; use portable, ort"),
         (
             "interface",
             "Waveform",

@@ -13,26 +13,32 @@ if TYPE_CHECKING:
 
 
 class SelfAttention(nn.Module):
-    """``nn.MultiheadAttention`` of 32 channels over itself."""
+    """``nn.MultiheadAttention`` over itself."""
 
-    def __init__(self) -> None:
-        """Four heads."""
+    def __init__(self, channels: int = 32, heads: int = 4, masked: bool = False, **options: Any) -> None:
+        """Take the sizes and options of the layer; ``masked`` hides the first step from all."""
         super().__init__()
-        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.masked = masked
+        self.attention = nn.MultiheadAttention(channels, heads, **{"batch_first": True} | options)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, T, 32]`` to the same."""
-        attended: Tensor = self.attention(x, x, x, need_weights=False)[0]
+        """``[B, T, channels]`` to the same."""
+        mask = (torch.arange(x.shape[1]) == 0).expand(x.shape[1], -1) if self.masked else None
+        attended: Tensor = self.attention(x, x, x, need_weights=False, attn_mask=mask)[0]
         return attended
 
 
 class CrossAttention(nn.Module):
     """Scaled dot-product attention as such, with the mask named."""
 
-    def __init__(self, mask: str | None = None, **options: Any) -> None:
-        """``mask`` is ``"added"``, ``"boolean"`` or ``None``; options go to the operator."""
+    def __init__(self, mask: str | None = None, together: bool = False, **options: Any) -> None:
+        """``mask`` is ``"added"``, ``"boolean"`` or ``None``; options go to the operator.
+
+        ``together`` puts the heads of the result side by side.
+        """
         super().__init__()
         self.mask = mask
+        self.together = together
         self.options = options
 
     def forward(self, query: Tensor, memory: Tensor) -> Tensor:
@@ -40,8 +46,10 @@ class CrossAttention(nn.Module):
         mask = None
         if self.mask:
             distance = torch.arange(query.shape[-2])[:, None] - torch.arange(memory.shape[-2])
-            mask = distance.abs() < 4 if self.mask == "boolean" else -0.1 * distance.abs()
-        return F.scaled_dot_product_attention(query, memory, memory * 0.5, attn_mask=mask, **self.options)
+            mask = distance.abs() < 4 if self.mask == "boolean" else -0.1 * distance.abs().to(query)
+        values = memory * 0.5
+        attended = F.scaled_dot_product_attention(query, memory, values, attn_mask=mask, **self.options)
+        return attended.transpose(1, 2).flatten(2) if self.together else attended
 
 
 def local_state(**options: Any) -> nn.Module:
