@@ -19,7 +19,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main() -> None:
     """Write the tables; with ``--check`` only say whether they are what the results give."""
     stale = []
-    tables = {"README.md": readme(), "docs/fidelity.md": fidelity(), "docs/models.md": models()}
+    tables = {
+        "README.md": readme(),
+        "docs/fidelity.md": fidelity(),
+        "docs/models.md": models(),
+        "docs/performance.md": performance(),
+    }
     for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
         filled = re.sub(
@@ -40,7 +45,9 @@ def readme() -> str:
     """What a compile of htdemucs gives, and what it takes to run."""
     report, speed = _load("report"), _load("speed")
     separation, mutation = _load("separation"), _load("mutation")
-    ours, eager, default = (speed["entrants"][name] for name in ("ours", "torch_eager", "default"))
+    entrants = speed["entrants"]
+    portable, ort, eager = (entrants[name] for name in ("portable", "ort", "PyTorch eager"))
+    default = entrants["portable, default session"]
     gate = mutation["gate_db"]
     noticed = sum(snr < gate for snr in mutation["snr_db"].values())
     rows = [
@@ -49,10 +56,12 @@ def readme() -> str:
         *((f"SNR against float64 on {signal}, worst stem",
            f"{_worst(report, signal, 'snr_db'):.1f} dB (PyTorch float32: "
            f"{_worst(report, signal, 'torch_snr_db'):.1f} dB)", "report") for signal in ("noise", "song")),
-        ("speed against PyTorch eager", f"{ours['speed_vs_torch']:.2f} times", "speed"),
-        ("peak memory, session of `separate`", f"{ours['peak_rss_mb'] / 1000:.2f} GB (PyTorch eager: "
-                                               f"{eager['peak_rss_mb'] / 1000:.2f} GB)", "speed"),
-        ("peak memory, default session", f"{default['peak_rss_mb'] / 1000:.2f} GB", "speed"),
+        ("speed against PyTorch eager", f"{portable['speed_vs_torch']:.2f} times; "
+                                        f"`--target ort` {ort['speed_vs_torch']:.2f} times", "speed"),
+        ("peak memory over five segments",
+         f"{portable['peak_rss_mb']} MB; `--target ort` {ort['peak_rss_mb']} MB; "
+         f"PyTorch eager {eager['peak_rss_mb']} MB", "speed"),
+        ("the same in a session with default options", f"{default['peak_rss_mb']} MB", "speed"),
         (f"`separate` against demucs' apply_model, {separation['seconds']:.0f} s song, worst stem",
          f"{min(separation['snr_db'].values()):.1f} dB", "separation"),
         ("memory of `separate` beyond the session's own", f"{separation['beyond_session_mb']} MB",
@@ -86,6 +95,22 @@ def models() -> str:
         "s to compile | GB to compile |"
     )
     return "\n".join([head, "|---|---:|---:|---:|---:|---:|---:|---:|---:|", *lines])
+
+
+def performance() -> str:
+    """Graphs with and without the rules for speed, and PyTorch."""
+    speed = _load("speed")
+    head = f"htdemucs on {speed['machine']}, {speed['threads']} threads, {_versions(speed)}, {speed['date']}:"
+    table = [
+        "| | s per segment | vs PyTorch | first run, s | second run, s | peak memory, MB | SNR, dB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {row['seconds']} | {row['speed_vs_torch']:.2f} | {row['first_run']} | "
+            f"{row['second_run']} | {row['peak_rss_mb']} | {row['snr_db']} |"
+            for name, row in speed["entrants"].items()
+        ),
+    ]
+    return "\n".join([head, "", *table])
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:
