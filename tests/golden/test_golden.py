@@ -35,6 +35,10 @@ def test_small_htdemucs(small: CompiledModel, check_golden: CheckGolden) -> None
     check_golden(NAME, small)
 
 
+def test_small_htdemucs_for_onnxruntime(check_golden: CheckGolden) -> None:
+    check_golden("small-htdemucs-ort", compile(small_htdemucs(), target="ort", verify=False))
+
+
 def test_changes_are_told_figure_by_figure(
     small: CompiledModel,
     check_golden: CheckGolden,

@@ -38,7 +38,7 @@ SHAPE = ((2, 40, 32),)
     ],
 )  # fmt: skip
 def multihead_batch_first(module: nn.Module) -> list[Patch] | Refusal:
-    """Three projections of ``[B, T, C]``, heads apart, attention, heads together, a projection."""
+    """``[B, T, C]`` → ``[T, B, C]`` → one projection → three: three projections of ``[B, T, C]``."""
     children = [child for child in module.modules() if type(child) is nn.MultiheadAttention]
     layers = [child for child in children if "forward" not in vars(child)]
     if not layers:
