@@ -8,7 +8,7 @@ DEMO := demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test check docs figures clean
+.PHONY: help install demo test check docs bench figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,6 +39,14 @@ check: $(INSTALLED)  ## lint, formatting, types, and whether generated documents
 docs: $(INSTALLED)  ## write docs/rules.md from the rules
 	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part
 	mv docs/rules.md.part docs/rules.md
+
+bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchmarks/results (10 minutes)
+	mkdir -p $(DEMO)
+	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify -o $(DEMO)/portable.onnx --force --quiet
+	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --target ort -o $(DEMO)/ort.onnx --force --quiet
+	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --without speed -o $(DEMO)/plain.onnx --force --quiet
+	$(BIN)/python benchmarks/speed.py portable=$(DEMO)/portable.onnx ort=$(DEMO)/ort.onnx \
+		plain=$(DEMO)/plain.onnx --json benchmarks/results/speed.json
 
 figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 	$(BIN)/python benchmarks/readme_table.py

@@ -1,13 +1,16 @@
-"""What runs a segment: PyTorch, or a graph in one of several runtimes.
+"""What runs a segment: PyTorch, or a graph in one of several runtimes, each in a process of its own.
 
-``python benchmarks/entrants.py KIND PATH-OR-MODEL`` runs five segments in this process and prints its peak
-memory in MB. PyTorch is imported for PyTorch alone.
+``python benchmarks/entrants.py KIND PATH-OR-MODEL MIX.npy STEMS.npy`` runs ``MIX`` once for each line on
+stdin and answers with the seconds that took and the peak memory so far in MB; the first stems go to ``STEMS``.
+PyTorch is imported for PyTorch alone.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
 
     Run = Callable[[np.ndarray], np.ndarray]
     """``mix [B, C, samples]`` to ``stems [B, S, C, samples]``, float32."""
-
-SEGMENTS = 5
-SHAPE = (1, 2, 343980)
 
 
 def eager(model: str) -> Run:
@@ -68,13 +68,38 @@ def openvino(path: str) -> Run:
 KINDS = {"eager": eager, "session": session, "default": default_session, "openvino": openvino}
 
 
+class Entrant:
+    """A process that runs segments when told to."""
+
+    def __init__(self, kind: str, source: str, mix: Path, stems: Path) -> None:
+        """Open ``source``; ``stems`` is written by the first run."""
+        command = [sys.executable, __file__, kind, source, str(mix), str(stems)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.stems = stems
+
+    def run(self) -> tuple[float, int]:
+        """Seconds that a segment took, and the peak memory of the process so far in MB."""
+        assert self.process.stdin is not None, "it is a pipe"
+        assert self.process.stdout is not None, "it is a pipe"
+        print(file=self.process.stdin, flush=True)
+        seconds, megabytes = self.process.stdout.readline().split()
+        return float(seconds), int(megabytes)
+
+    def close(self) -> None:
+        """Let the process end."""
+        self.process.communicate()
+
+
 def main() -> None:
-    """Run five segments and print the peak memory."""
-    kind, source = sys.argv[1:]
-    run = KINDS[kind](source)
-    for _ in range(SEGMENTS):
-        run(np.zeros(SHAPE, np.float32))
-    print(peak_mb())
+    """Run a segment for each line on stdin."""
+    kind, source, mix_path, stems_path = sys.argv[1:]
+    run, mix = KINDS[kind](source), np.load(mix_path)
+    for number, _ in enumerate(sys.stdin):
+        start = perf_counter()
+        stems = run(mix)
+        print(perf_counter() - start, peak_mb(), flush=True)
+        if number == 0:
+            np.save(stems_path, stems)
 
 
 if __name__ == "__main__":
