@@ -1,8 +1,8 @@
 """What runs a segment: PyTorch, or a graph in one of several runtimes, each in a process of its own.
 
 ``python benchmarks/entrants.py KIND PATH-OR-MODEL MIX.npy STEMS.npy`` runs ``MIX`` once for each line on
-stdin and answers with the seconds that took and the peak memory so far in MB; the first stems go to ``STEMS``.
-PyTorch is imported for PyTorch alone.
+stdin and answers with the seconds that took and the peak memory so far in MB; the first stems go to
+``STEMS``. PyTorch is imported for PyTorch alone.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@
 The graphs must be of one model, which the first names in its metadata. Entrants run one after the other in
 every round, each in a process of its own, so that a machine that slows down slows all of them; figures are
 medians, ratios to PyTorch eager. Peak memory is read after five segments. Every graph runs in the session
-that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which is what a program
-gets that sets no options; with ``--openvino`` (``pip install openvino``) OpenVINO reads the same file in f32.
+that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which is what a
+program gets that sets no options; with ``--openvino`` (``pip install openvino``) OpenVINO reads the same
+file in f32.
 """
 
 from __future__ import annotations
