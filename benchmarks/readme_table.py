@@ -24,6 +24,7 @@ def main() -> None:
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
+        "docs/stems.md": stems(),
     }
     for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def readme() -> str:
         ("memory of `separate` beyond the session's own", f"{separation['beyond_session_mb']} MB",
          "separation"),
         ("parameter tensors that, scaled by 1.01, fail the parity check",
-         f"{noticed} of {len(mutation['snr_db'])}", "mutation"),
+         f"{noticed} of {len(mutation['snr_db'])} (`--without speed`)", "mutation"),
     ]  # fmt: skip
     lines = [f"| {what} | {figure} | `{SOURCES[name]}` |" for what, figure, name in rows]
     head = f"htdemucs, lively weights, {speed['threads']} threads, {_versions(speed)}:"
@@ -110,7 +111,33 @@ def performance() -> str:
             for name, row in speed["entrants"].items()
         ),
     ]
-    return "\n".join([head, "", *table])
+    return "\n".join([head, "", *table, "", *_track()])
+
+
+def _track() -> list[str]:
+    """A track graph against the length of the track."""
+    return [
+        "A track in one call (`--track`, `benchmarks/track.py`), and how far it is from `separate`:",
+        "",
+        "| s of audio | s to separate | peak memory, MB | stems, MB | SNR, dB |",
+        "|---:|---:|---:|---:|---:|",
+        *(
+            f"| {row['seconds']:.0f} | {row['run_seconds']:.0f} | {row['peak_mb']:.0f} | {row['stems_mb']} | "
+            f"{row['snr_db_to_separate']} |"
+            for row in _load("track")
+        ),
+    ]
+
+
+def stems() -> str:
+    """What graphs of one stem save."""
+    lines = [
+        f"| `{name.removeprefix('untrained:')}` | {row['gflop']} | {row['nodes']} | {row['mb']} | "
+        f"{row.get('seconds', '')} |"
+        for name, row in _load("chosen_stems")["graphs"].items()
+    ]
+    head = "| model and stems | GFLOP per segment | nodes | MB | s per segment |"
+    return "\n".join([head, "|---|---:|---:|---:|---:|", *lines])
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:
@@ -133,9 +160,8 @@ def _versions(speed: dict[str, Any]) -> str:
     return f"torch {speed['torch'].partition('+')[0]}, onnxruntime {speed['onnxruntime']}"
 
 
-def _load(name: str) -> dict[str, Any]:
-    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return results
+def _load(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
