@@ -22,8 +22,8 @@ aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
-# Two channels are added to the convolution, and a covariance is computed of the rest: with half as many
-# channels as come out nothing is won.
+# Two channels are added to the convolution, and a covariance is computed of the others: where hardly more
+# channels come out, too little is won.
 LEAST_GROWTH = 4
 
 STAGED = ("group-norm-in-stages",)
@@ -45,20 +45,15 @@ STAGED = ("group-norm-in-stages",)
         Case("far-from-zero", lambda: Projected(4, 32, offset=30.0), ((1, 4, 5000),), ops={"Conv": 1}),
         Case("open-batch", lambda: Projected(6, 96), ((2, 6, 3000),), options={"batch": "dynamic"}),
         Case("used-elsewhere", lambda: Projected(6, 96, keep=True), ((2, 6, 3000),), fires=0,
-             beside=STAGED,
-             because="needed as it is"),
+             beside=STAGED, because="needed as it is"),
         Case("kernel", lambda: Projected(6, 96, kernel=3), ((2, 6, 3000),), fires=0,
-             beside=STAGED,
-             because="does not look at each position by itself"),
+             beside=STAGED, because="does not look at each position by itself"),
         Case("groups", lambda: Projected(6, 96, groups=4), ((2, 6, 3000),), fires=0,
-             beside=STAGED,
-             because="4 groups"),
+             beside=STAGED, because="4 groups"),
         Case("hardly-wider", lambda: Projected(6, 12), ((2, 6, 3000),), fires=0,
-             beside=STAGED,
-             because="12 channels of 6"),
+             beside=STAGED, because="12 channels of 6"),
         Case("no-convolution", lambda: torch.nn.GroupNorm(1, 4), ((2, 4, 3000),), fires=0,
-             beside=STAGED,
-             because="is not of a convolution"),
+             beside=STAGED, because="is not of a convolution"),
         Case("short-rows", lambda: Projected(2, 8), ((2, 2, 100),), fires=0,
              because="rows of 800 elements are short"),
     ],
