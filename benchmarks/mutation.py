@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -25,7 +26,10 @@ from onnx_demucs_compiler import compile as compile_model
 from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import session_options
-from onnx_demucs_compiler.stages.weights import names_joined
+from onnx_demucs_compiler.stages.weights import weights_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 SCALE = 1.01
 
@@ -53,7 +57,8 @@ def main() -> None:
     weights = {name: value.detach().numpy() for name, value in source.module.named_parameters()}
 
     def snr_with(name: str, scale: float) -> float:
-        return _snr_with(compiled, name, weights[name], scale, mix[0].numpy(), reference)
+        with _scaled(compiled, name, weights, scale):
+            return _worst_snr(compiled, mix[0].numpy(), reference)
 
     for index, name in enumerate(weights):
         found[name] = snr_with(name, SCALE)
@@ -71,24 +76,29 @@ def main() -> None:
         )
 
 
-def _snr_with(
-    model: ModelProto, name: str, weight: np.ndarray, scale: float, mix: np.ndarray, reference: np.ndarray
-) -> float:
-    """The worst stem's SNR with one parameter scaled, where an initializer holds several that one alone."""
-    stored = next(item for item in model.graph.initializer if name in names_joined(item.name))
-    original = copy.deepcopy(stored)
-    array = numpy_helper.to_array(stored)
-    its_own = np.isin(array, weight) if len(names_joined(stored.name)) > 1 else True
-    stored.CopyFrom(numpy_helper.from_array(np.where(its_own, array * np.float32(scale), array), stored.name))
+@contextmanager
+def _scaled(model: ModelProto, name: str, weights: Mapping[str, np.ndarray], scale: float) -> Iterator[None]:
+    """Scale one parameter, which several initializers may hold parts of, and of joined ones it alone."""
+    homes = [item for item in model.graph.initializer if name in weights_in(item.name, weights)]
+    assert homes, f"no initializer holds {name}"
+    originals = copy.deepcopy(homes)
+    for home in homes:
+        array = numpy_helper.to_array(home)
+        its_own = np.isin(array, weights[name]) if len(weights_in(home.name, weights)) > 1 else True
+        home.CopyFrom(numpy_helper.from_array(np.where(its_own, array * np.float32(scale), array), home.name))
+    try:
+        yield
+    finally:
+        for home, original in zip(homes, originals, strict=True):
+            home.CopyFrom(original)
+
+
+def _worst_snr(model: ModelProto, mix: np.ndarray, reference: np.ndarray) -> float:
     # Hundreds of sessions: what makes one run fast and opening it slow is left out.
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options)
-    finally:
-        stored.CopyFrom(original)
-    stems = session.run(None, {"mix": mix})[0]
+    stems = ort.InferenceSession(model.SerializeToString(), options).run(None, {"mix": mix})[0]
     return min(snr_db(reference[:, index], stems[:, index]) for index in range(stems.shape[1]))
 
 

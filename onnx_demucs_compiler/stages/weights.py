@@ -32,9 +32,18 @@ def joined_name(names: Iterable[str]) -> str:
     return JOINED_BY.join(names)
 
 
-def names_joined(name: str) -> tuple[str, ...]:
-    """The weights that an initializer of that name holds."""
-    return tuple(name.split(JOINED_BY))
+def weights_in(name: str, weights: Container[str]) -> tuple[str, ...]:
+    """The weights that an initializer holds: one, several joined, or one of which it is a numbered part.
+
+    Args:
+        name: of the initializer.
+        weights: what the module calls its weights.
+    """
+    whole, _, number = name.rpartition(".")
+    if number.isdecimal() and whole in weights:
+        return (whole,)
+    joined = tuple(name.split(JOINED_BY))
+    return joined if all(part in weights for part in joined) else ()
 
 
 def weight_bytes(model: ir.Model, names: Container[str]) -> int:
@@ -46,13 +55,7 @@ def weight_bytes(model: ir.Model, names: Container[str]) -> int:
     """
     sizes = {name: value.const_value.nbytes for name, value in model.graph.initializers.items()
              if value.const_value is not None}  # fmt: skip
-    return sum(size for name, size in sizes.items() if _holds_weights(name, names))
-
-
-def _holds_weights(name: str, names: Container[str]) -> bool:
-    """Whether an initializer is a weight, several joined, or one of the numbered parts of a weight."""
-    whole, _, number = name.rpartition(".")
-    return (number.isdecimal() and whole in names) or all(part in names for part in names_joined(name))
+    return sum(size for name, size in sizes.items() if weights_in(name, names))
 
 
 def may_fold(node: ir.Node) -> bool | None:

@@ -17,7 +17,7 @@ from torch import nn
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
 from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.stages.weights import names_joined
+from onnx_demucs_compiler.stages.weights import weights_in
 from onnx_demucs_rules.attention.examples import local_state
 from onnx_demucs_rules.examples import small_htdemucs
 
@@ -161,16 +161,15 @@ def test_every_weight_one_per_cent_off_is_noticed(framed: nn.Module, compiled_fr
     mutant.CopyFrom(compiled_framed.model)
     # A gate's weights are stored in halves, a recurrent layer's joined.
     stored = {
-        name: [item for item in mutant.graph.initializer
-               if name in names_joined(item.name) or item.name in (f"{name}.0", f"{name}.1")]
+        name: [item for item in mutant.graph.initializer if name in weights_in(item.name, weights)]
         for name in weights
-    }  # fmt: skip
+    }
     assert {name for name, items in stored.items() if not items} == set()
 
     def snr_with(name: str, factor: float) -> float:
         originals = [numpy_helper.to_array(item) for item in stored[name]]
         for item, original in zip(stored[name], originals, strict=True):
-            its_own = np.isin(original, weights[name]) if len(names_joined(item.name)) > 1 else True
+            its_own = np.isin(original, weights[name]) if len(weights_in(item.name, weights)) > 1 else True
             changed = np.where(its_own, original * np.float32(factor), original)
             item.CopyFrom(numpy_helper.from_array(changed, item.name))
         reached = worst_snr(wanted, run(mutant, noise.numpy())[0])

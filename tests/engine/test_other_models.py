@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from onnx_demucs_compiler import CompiledModel, RuleSet, compile, default
 from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.stages.weights import names_joined
+from onnx_demucs_compiler.stages.weights import weights_in
 
 GATE = DEFAULT_MIN_SNR_DB["fp32"]
 
@@ -187,7 +187,7 @@ def test_every_weight_one_per_cent_off_is_noticed(subject: Subject) -> None:
     mutant.CopyFrom(subject.compiled.model)
     assert worst_snr(mutant, noise[0].numpy(), reference) > GATE
     weights = {name: value.detach() for name, value in subject.module.named_parameters()}
-    stored = {name: item for item in mutant.graph.initializer for name in names_joined(item.name)}
+    stored = {name: item for item in mutant.graph.initializer for name in weights_in(item.name, weights)}
     assert set(weights) - set(stored) == set()
     found = {}
     for name, weight in weights.items():
