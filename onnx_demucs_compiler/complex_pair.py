@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Real and imaginary part in one tensor.
+
+    Attributes:
+        tensor: the shape of the complex tensor with an axis of length 2 put in.
+        axis: that axis, counted from the front.
+    """
+
+    tensor: torch.Tensor
+    axis: int
 
 
 @dataclass(frozen=True)
@@ -15,10 +26,28 @@ class ComplexPair:
 
     The engine makes pairs of complex constants and sees to it that none reaches ONNX; arithmetic on
     pairs belongs to rules.
+
+    Attributes:
+        real: the real part.
+        imag: the imaginary part.
+        halves: the tensor that both are parts of, where there is one: what wants them together again
+            need not copy.
     """
 
     real: torch.Tensor
     imag: torch.Tensor
+    halves: Halves | None = None
+
+    @classmethod
+    def of(cls, halves: Halves) -> ComplexPair:
+        """The pair whose parts lie in one tensor."""
+        return cls(halves.tensor.select(halves.axis, 0), halves.tensor.select(halves.axis, 1), halves)
+
+    def together(self, axis: int) -> torch.Tensor:
+        """Real and imaginary part in one tensor, along a new axis (negative ones count from the back)."""
+        if self.halves is None:
+            return torch.stack([self.real, self.imag], dim=axis)
+        return self.halves.tensor.movedim(self.halves.axis, axis)
 
     @property
     def shape(self) -> torch.Size:

@@ -11,6 +11,7 @@ import torch.utils._pytree as pytree
 from onnx_demucs_compiler.complex_pair import ComplexPair
 from onnx_demucs_compiler.rule import Case, Numerics, decompose
 from onnx_demucs_rules.spectral import complex_examples as examples
+from onnx_demucs_rules.spectral import halves_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,11 +121,11 @@ def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) ->
 
 
 def _view_as_real(_: Site, z: ComplexPair) -> Tensor:
-    return torch.stack([z.real, z.imag], dim=-1)
+    return z.together(-1)
 
 
 def _view_as_complex(_: Site, x: Tensor) -> ComplexPair:
-    return ComplexPair(x.select(-1, 0), x.select(-1, 1))
+    return halves_together.of_interleaved(x)
 
 
 def _complex(_: Site, real: Tensor, imag: Tensor) -> ComplexPair:
@@ -254,7 +255,8 @@ def complex_as_real_pairs(site: Site, *args: Any, **kwargs: Any) -> Any:
     """``op`` on complex tensors → the same on real and imaginary parts."""
     if not _is_complex(site, args):
         return NotImplemented
-    return LOWERINGS[site.op](site, *args, **kwargs)
+    together = halves_together.moved(site.op, *args, **kwargs) if isinstance(args[0], ComplexPair) else None
+    return LOWERINGS[site.op](site, *args, **kwargs) if together is None else together
 
 
 def _is_complex(site: Site, args: Any) -> bool:

@@ -67,7 +67,26 @@ class Resynthesis(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """``[..., bins, frames, 2]`` to ``[..., samples]``."""
-        return torch.istft(torch.view_as_complex(spectrum), window=self.window, **self.options)
+        return self.signal(torch.view_as_complex(spectrum))
+
+    def signal(self, spectrum: Tensor) -> Tensor:
+        """``[..., bins, frames]`` complex to ``[..., samples]``."""
+        return torch.istft(spectrum, window=self.window, **self.options)
+
+
+class Padded(Resynthesis):
+    """A spectrum that gets its last bin and silent frames before its inverse STFT, as in Demucs."""
+
+    def __init__(self, value: float = 0.0, bins: tuple[int, int] = (0, 1), **options: Any) -> None:
+        """Take what is padded, the bins padded below and above, and the arguments of ``torch.istft``."""
+        super().__init__(**options)
+        self.value, self.bins = value, bins
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """``[B, C, bins, frames, 2]`` to ``[B·C, samples]``."""
+        whole = nn.functional.pad(torch.view_as_complex(spectrum), (0, 0, *self.bins), value=self.value)
+        whole = nn.functional.pad(whole, (2, 1), value=self.value)
+        return self.signal(whole.flatten(0, 1))
 
 
 class ComplexResynthesis(nn.Module):

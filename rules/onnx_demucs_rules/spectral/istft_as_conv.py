@@ -16,7 +16,6 @@ from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.complex_pair import ComplexPair
     from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
@@ -42,10 +41,10 @@ aten = torch.ops.aten
     ],
 )  # fmt: skip
 @lowers_istft
-def istft_as_conv(spectrum: ComplexPair, transform: Transform) -> Tensor:
-    """Inverse STFT of ``[B, bins, T]`` → ConvTranspose with a ``[2·bins, 1, n_fft]`` basis."""
-    weights = np.tile(bin_weights(transform), 2)
-    basis = dense(transform.window, transform.bins) * weights[:, None]
-    halves = torch.cat([spectrum.real, spectrum.imag], dim=1)
+def istft_as_conv(halves: Tensor, transform: Transform) -> Tensor:
+    """Inverse STFT of ``[B, 2, bins, T]`` → ConvTranspose with a ``[2·bins, 1, n_fft]`` basis."""
+    bins = halves.shape[2]
+    weights = np.tile(bin_weights(transform)[:bins], 2)
+    basis = dense(transform.window, bins) * weights[:, None]
     weight = as_constant(basis[:, None], halves)
-    return F.conv_transpose1d(halves, weight, stride=transform.hop)[:, 0]
+    return F.conv_transpose1d(halves.flatten(1, 2), weight, stride=transform.hop)[:, 0]

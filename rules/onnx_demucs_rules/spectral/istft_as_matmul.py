@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
-from onnx_demucs_rules.spectral.examples import PAIRS, Resynthesis
+from onnx_demucs_rules.spectral.examples import PAIRS, Padded, Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.complex_pair import ComplexPair
     from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
@@ -33,6 +31,14 @@ aten = torch.ops.aten
     cases=[
         Case("stereo-4096", lambda: Resynthesis(n_fft=4096, hop=1024), ((2, 2049, 20, 2),),
              ops={"MatMul": 2}, beside=PAIRS, needed=True),
+        Case("padded", lambda: Padded(n_fft=512, hop=128), ((1, 2, 256, 10, 2),), beside=PAIRS, needed=True,
+             ops={"MatMul": 2, "Concat": 0}),
+        Case("padded-with-ones", lambda: Padded(n_fft=512, hop=128, value=1.0), ((1, 2, 256, 10, 2),),
+             beside=PAIRS, needed=True),
+        Case("bins-put-below", lambda: Padded(n_fft=512, hop=128, bins=(1, 0)), ((1, 2, 256, 10, 2),),
+             beside=PAIRS, needed=True),
+        Case("hop-not-a-multiple", lambda: Padded(n_fft=512, hop=100), ((1, 2, 256, 10, 2),),
+             beside=PAIRS, needed=True),
         Case("length-given", lambda: Resynthesis(n_fft=512, hop=128, length=1500), ((2, 257, 14, 2),),
              beside=PAIRS, needed=True),
         Case("length-beyond-the-end", lambda: Resynthesis(n_fft=512, hop=128, length=2500),
@@ -52,8 +58,8 @@ aten = torch.ops.aten
     ],
 )  # fmt: skip
 @lowers_istft
-def istft_as_matmul(spectrum: ComplexPair, transform: Transform) -> Tensor | Refusal:
-    """Inverse STFT of ``[B, bins, T]`` → the two products of ``stft-as-matmul``, transposed.
+def istft_as_matmul(halves: Tensor, transform: Transform) -> Tensor | Refusal:
+    """Inverse STFT of ``[B, 2, bins, T]`` → the two products of ``stft-as-matmul``, transposed.
 
     ``Z[(j, c), p, t] = Σ_(c', q) outer[(c', q), (j, c)] · X[c', p + n1·q, t]``, then
     ``x[n2·i + j, t] = Σ_(c, p) inner[j, (c, p), i] · Z[j, c, p, t]``: a real DFT matrix times a
@@ -62,16 +68,15 @@ def istft_as_matmul(spectrum: ComplexPair, transform: Transform) -> Tensor | Ref
     split = factorise(transform.n_fft, transform.bins)
     if split is None:
         return Refusal(why_not_factorised(transform.n_fft))
-    halves = torch.stack([spectrum.real, spectrum.imag])
-    batch, bins, count = halves.shape[1:]
+    batch, _, bins, count = halves.shape
     rows = split.rows(bins)
-    missing = rows * split.n1 - bins
-    weights = np.pad(bin_weights(transform), (0, missing))
-    by_bin = torch.nn.functional.pad(halves.transpose(1, 2), (0, 0, 0, 0, 0, missing))
-    weighted = by_bin * as_constant(weights[:, None, None], halves)
+    weighted = halves * as_constant(bin_weights(transform)[:bins, None], halves)
+    if missing := rows * split.n1 - bins:
+        weighted = torch.nn.functional.pad(weighted, (0, 0, 0, missing))
     outer = as_constant(split.outer(bins).T, halves)
-    partial = torch.matmul(outer, weighted.reshape(2 * rows, split.n1 * batch * count))
+    partial = torch.matmul(outer, weighted.reshape(batch, 2 * rows, split.n1 * count))
     inner = as_constant(split.inner(transform.window), halves).transpose(1, 2)
-    by_phase = torch.matmul(inner, partial.reshape(split.n2, 2 * split.n1, batch * count))
-    frames_of = by_phase.transpose(0, 1).reshape(transform.n_fft, batch, count)
-    return frames.overlap_add(frames_of, transform.hop)
+    by_phase = torch.matmul(inner, partial.reshape(batch, split.n2, 2 * split.n1, count))
+    if transform.hop % split.n2:
+        by_phase = by_phase.transpose(1, 2).reshape(batch, 1, transform.n_fft, count)
+    return frames.overlap_add(by_phase, transform.hop)

@@ -40,9 +40,9 @@ aten = torch.ops.aten
     ],
 )  # fmt: skip
 @lowers_stft
-def stft_as_conv(signals: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
+def stft_as_conv(signals: Tensor, transform: Transform) -> Tensor:
     """STFT of ``[B, samples]`` → Conv with a ``[2·bins, 1, n_fft]`` basis and stride ``hop``."""
     basis = dense(transform.window, transform.bins) * transform.scale
     weight = as_constant(basis[:, None], signals)
-    spectrum = F.conv1d(signals[:, None], weight, stride=transform.hop)
-    return spectrum[:, : transform.bins], spectrum[:, transform.bins :]
+    spectrum: Tensor = F.conv1d(signals[:, None], weight, stride=transform.hop)
+    return spectrum.reshape(spectrum.shape[0], 2, transform.bins, spectrum.shape[-1])

@@ -15,6 +15,7 @@ from onnx_demucs_rules.spectral.stft_call import lowers_stft
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from onnx_demucs_rules.spectral.dft import Factorisation
     from onnx_demucs_rules.spectral.stft_call import Transform
 
 aten = torch.ops.aten
@@ -52,7 +53,7 @@ aten = torch.ops.aten
     ],
 )  # fmt: skip
 @lowers_stft
-def stft_as_matmul(signals: Tensor, transform: Transform) -> tuple[Tensor, Tensor] | Refusal:
+def stft_as_matmul(signals: Tensor, transform: Transform) -> Tensor | Refusal:
     """STFT of ``[B, samples]`` → products with a ``[n2, 2·n1, n1]`` and a ``[2·rows, 2·n2]`` table.
 
     ``Y[j, (c, p), t] = Σ_i inner[j, (c, p), i] · x[n2·i + j, t]``, then
@@ -62,12 +63,19 @@ def stft_as_matmul(signals: Tensor, transform: Transform) -> tuple[Tensor, Tenso
     split = factorise(transform.n_fft, transform.bins)
     if split is None:
         return Refusal(why_not_factorised(transform.n_fft))
-    cut = frames.cut(signals, transform.n_fft, transform.hop)
-    batch, count = cut.shape[1:]
+    by_phase = _by_phase(signals, transform, split)
+    batch, count = by_phase.shape[0], by_phase.shape[-1]
     inner = as_constant(split.inner(transform.window), signals)
     outer = as_constant(split.outer(transform.bins) * transform.scale, signals)
-    by_phase = cut.reshape(split.n1, split.n2, batch * count).transpose(0, 1)
-    partial = torch.matmul(inner, by_phase).reshape(2 * split.n2, split.n1 * batch * count)
+    partial = torch.matmul(inner, by_phase).reshape(batch, 2 * split.n2, split.n1 * count)
     spectrum = torch.matmul(outer, partial)
-    halves = spectrum.reshape(2, split.rows(transform.bins) * split.n1, batch, count)[:, : transform.bins]
-    return halves[0].permute(1, 0, 2), halves[1].permute(1, 0, 2)
+    halves = spectrum.reshape(batch, 2, split.rows(transform.bins) * split.n1, count)
+    return halves[:, :, : transform.bins]
+
+
+def _by_phase(signals: Tensor, transform: Transform, split: Factorisation) -> Tensor:
+    """``[B, n2 (j), n1 (i), T]``."""
+    if transform.hop % split.n2 == 0:
+        return frames.cut(signals, transform.n_fft, transform.hop, split.n2)
+    cut = frames.cut(signals, transform.n_fft, transform.hop)
+    return cut.reshape(cut.shape[0], split.n1, split.n2, cut.shape[-1]).transpose(1, 2)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
+from onnx_demucs_compiler.complex_pair import ComplexPair, Halves
 from onnx_demucs_compiler.rule import Refusal
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
+from onnx_demucs_rules.spectral.zero_padding import without_padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +56,11 @@ class Transform:
         return self.n_fft**-0.5 if self.normalized else 1.0
 
 
-def lowers_stft(
-    analyse: Callable[[Tensor, Transform], tuple[Tensor, Tensor] | Refusal],
-) -> Callable[..., Any]:
+def lowers_stft(analyse: Callable[[Tensor, Transform], Tensor | Refusal]) -> Callable[..., Any]:
     """Make a lowering of ``aten.stft``.
 
     Args:
-        analyse: takes signals ``[B, samples]`` and returns real and imaginary part, ``[B, bins, T]``.
+        analyse: takes signals ``[B, samples]`` and returns spectra ``[B, 2, bins, T]``, real part first.
     """
 
     @functools.wraps(analyse)
@@ -87,17 +86,19 @@ def lowers_stft(
         halves = analyse(signal if signal.ndim == 2 else signal[None], transform)
         if isinstance(halves, Refusal):
             return halves
-        real, imag = halves if signal.ndim == 2 else (halves[0][0], halves[1][0])
-        return ComplexPair(real, imag) if return_complex else torch.stack([real, imag], dim=-1)
+        axis = signal.ndim - 1
+        spectrum = ComplexPair.of(Halves(halves if axis else halves[0], axis))
+        return spectrum if return_complex else spectrum.together(-1)
 
     return lowering
 
 
-def lowers_istft(synthesise: Callable[[ComplexPair, Transform], Tensor | Refusal]) -> Callable[..., Any]:
+def lowers_istft(synthesise: Callable[[Tensor, Transform], Tensor | Refusal]) -> Callable[..., Any]:
     """Make a lowering of ``aten.istft``.
 
     Args:
-        synthesise: takes one-sided spectra ``[B, bins, T]`` and returns the sum of the windowed frames,
+        synthesise: takes one side of spectra, ``[B, 2, bins, T]``, real part first and perhaps without the
+            highest bins, which are 0 then; returns the sum of the windowed frames,
             ``[B, n_fft + hop·(T - 1)]``.
     """
 
@@ -121,9 +122,13 @@ def lowers_istft(synthesise: Callable[[ComplexPair, Transform], Tensor | Refusal
         if return_complex:
             return Refusal("a complex signal is asked for")
         transform = replace(transform, onesided=True)
-        summed = synthesise(_batched_one_side(spectrum, transform), transform)
+        bare = without_padding(site, spectrum)
+        summed = synthesise(_batched_one_side(bare.spectrum, transform), transform)
         if isinstance(summed, Refusal):
             return summed
+        silent = transform.hop * bare.before, transform.hop * bare.after
+        if any(silent):
+            summed = torch.nn.functional.pad(summed, silent)
         count = spectrum.shape[-1]
         kept = kept_samples(transform, count, center, length)
         signal = kept if isinstance(kept, Refusal) else divide(summed, transform, count, kept)
@@ -132,10 +137,10 @@ def lowers_istft(synthesise: Callable[[ComplexPair, Transform], Tensor | Refusal
     return lowering
 
 
-def _batched_one_side(spectrum: ComplexPair, transform: Transform) -> ComplexPair:
-    """``[B, bins, T]``: of a two-sided spectrum ATen looks at one side when the signal is real."""
-    halves = [half if half.ndim == 3 else half[None] for half in (spectrum.real, spectrum.imag)]
-    return ComplexPair(*(half[:, : transform.bins] for half in halves))
+def _batched_one_side(spectrum: ComplexPair, transform: Transform) -> Tensor:
+    """``[B, 2, bins, T]``: of a two-sided spectrum ATen looks at one side when the signal is real."""
+    halves = spectrum.together(-3)
+    return halves.reshape(-1, *halves.shape[-3:])[:, :, : transform.bins]
 
 
 def bin_weights(transform: Transform) -> NDArray[np.float64]:

@@ -1,0 +1,76 @@
+"""A spectrum before zeros were padded to it: nothing need be transformed that is known to be 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.fx import Node
+
+from onnx_demucs_compiler.complex_pair import ComplexPair
+from onnx_demucs_rules.spectral.halves_together import known_equal
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.stages.decompose import Site
+
+aten = torch.ops.aten
+
+PADS = (aten.constant_pad_nd.default, aten.pad.default)
+VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A spectrum without what was padded to it.
+
+    Attributes:
+        spectrum: ``[..., bins, T]``, without the highest bins where those are 0, and without the silent
+            frames at its ends.
+        before: how many silent frames went before it.
+        after: how many followed.
+    """
+
+    spectrum: ComplexPair
+    before: int
+    after: int
+
+
+def without_padding(site: Site, spectrum: ComplexPair) -> Bare:
+    """What the first argument of an inverse STFT was before its pads.
+
+    Args:
+        site: the inverse STFT.
+        spectrum: its first argument as lowered, which is returned where nothing was padded.
+    """
+    node, before, after = site.node.args[0], 0, 0
+    while isinstance(node, Node) and (left_right := _padding(node)) is not None:
+        before, after = before + left_right[0], after + left_right[1]
+        node = node.args[0]
+    found = site.lowered(node) if isinstance(node, Node) else spectrum
+    return Bare(found, before, after) if isinstance(found, ComplexPair) else Bare(spectrum, 0, 0)
+
+
+def _padding(node: Node) -> tuple[int, int] | None:
+    """Silent frames before and after that a node adds, or ``None`` if it does anything else as well."""
+    if node.target in VIEWS:
+        return (0, 0) if _same_spectra(node) else None
+    if node.target not in PADS:
+        return None
+    pad, *rest = node.args[1:]
+    left, right, below, above, *others = [*_numbers(pad), 0, 0, 0, 0]
+    adds_only = min(left, right, above) >= 0 and below == 0 and not any(others)
+    zeros = all(value in (None, 0, "constant") for value in (*rest, *node.kwargs.values()))
+    return (left, right) if adds_only and zeros else None
+
+
+def _same_spectra(view: Node) -> bool:
+    """Whether a view leaves bins and frames as they are."""
+    source = view.args[0]
+    assert isinstance(source, Node), "a view of a tensor"
+    before, after = source.meta["val"].shape[-2:], view.meta["val"].shape[-2:]
+    return len(before) == 2 and known_equal(before, after)
+
+
+def _numbers(pad: Any) -> list[int]:
+    return [size if isinstance(size, int) else -1 for size in pad]
