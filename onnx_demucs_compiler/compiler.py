@@ -22,6 +22,7 @@ from onnx_demucs_compiler.rule import Stage
 from onnx_demucs_compiler.ruleset import RuleSet, default_rules
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.stages.decompose import lower
+from onnx_demucs_compiler.stages.fake_shapes import overlap_add_by_shape
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.flops import flops
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
@@ -219,7 +220,7 @@ def _export(
 ) -> ExportedProgram:
     name = subject.source.name
     try:
-        with torch.no_grad():
+        with torch.no_grad(), overlap_add_by_shape():
             return torch.export.export(subject.traced, inputs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise CompilerError(f"torch.export cannot trace {name}: {_first_line(error)}") from error

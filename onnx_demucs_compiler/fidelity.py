@@ -150,6 +150,8 @@ def measure(
 ) -> tuple[Measurement, ...]:
     """Run the compiled graph, PyTorch float32 and PyTorch float64 on signals.
 
+    Where PyTorch float32 is silent its output is the reference, and float64 is not run.
+
     Args:
         model: the ONNX model.
         subject: what it was compiled from, and how.
@@ -171,7 +173,8 @@ def measure(
     for signal, mix in signals.items():
         inputs = subject.inputs(*mix)
         single = subject.run(subject.source.module, inputs)
-        reference = _run_double(subject, double, inputs)
+        silent = all(np.abs(output).max(initial=0) < SILENT for output in single)
+        reference = single if silent else _run_double(subject, double, inputs)
         feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
         outputs = session.run(None, feeds)
         measurements += _compare(signal, subject, reference, single, outputs)

@@ -215,7 +215,8 @@ def translate(*ops: Any, **options: Any) -> Callable[[Callable[..., Any]], Rule]
 def rewrite(**options: Any) -> Callable[[type[RewriteRuleClassBase]], Rule]:
     """A rule that is an ``onnxscript.rewriter`` class with ``pattern``, ``check`` and ``rewrite``.
 
-    ``check`` refuses with ``MatchResult().fail("reason")``.
+    ``check`` refuses with ``MatchResult().fail("reason")``. A rule of several patterns that go together is a
+    class that names theirs, ``patterns = (First, Second)``.
     """
     return _decorator(Stage.REWRITE, (), options)
 

@@ -9,6 +9,7 @@ from onnxscript.rewriter import RULE_NAME_TAG, MatchingTracer, MatchStatus, Rewr
 
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
+from onnx_demucs_compiler.stages.weights import store_as_used
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -30,18 +31,25 @@ def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> N
     for rule in rules:
         with recorder.timed(rule), accounted(model, recorder.cost(rule)):
             _apply(model, rule, recorder)
+    passes.DeduplicateInitializersPass()(model)
+    passes.CommonSubexpressionEliminationPass()(model)
+    store_as_used(model)
+
+
+def patterns_of(rule: Rule) -> tuple[type[RewriteRuleClassBase], ...]:
+    """The classes that a rewrite rule consists of: itself, or those that it names as ``patterns``."""
+    patterns = getattr(rule.implementation, "patterns", (rule.implementation,))
+    return cast("tuple[type[RewriteRuleClassBase], ...]", patterns)
 
 
 def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
-    rule_class = cast("type[RewriteRuleClassBase]", rule.implementation)
-    pattern = RewriteRuleSet([rule_class.rule()])
-    tracer = _Tracer()
-    pattern.apply_to_model(model, tracer=tracer)
-    for name, reason in tracer.refusals:
+    for name, reason in _refusals(model, rule):
         recorder.refused(rule, name, reason)
+    pattern = RewriteRuleSet([pattern.rule() for pattern in patterns_of(rule)])
     while count := pattern.apply_to_model(model):
         for _ in range(count):
             recorder.fired(rule, "")
+        passes.IdentityEliminationPass()(model)
         passes.RemoveUnusedNodesPass()(model)
         passes.ShapeInferencePass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -50,8 +58,20 @@ def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
             node.metadata_props[RULE_KEY] = rule.name
 
 
+def _refusals(model: ir.Model, rule: Rule) -> list[tuple[str, str]]:
+    """Every match that the rule's check turns down; nothing is rewritten, or even made for the occasion."""
+    trials: list[Any] = [type("Trial", (pattern,), {"rewrite": _nothing}) for pattern in patterns_of(rule)]
+    tracer = _Tracer()
+    RewriteRuleSet([trial.rule() for trial in trials]).apply_to_model(model, tracer=tracer)
+    return tracer.refusals
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
 class _Tracer(MatchingTracer):  # type: ignore[misc]
-    """Keeps every match that its rule's check turned down; with a tracer nothing is rewritten."""
+    """Keeps every match that its rule's check turned down."""
 
     def __init__(self) -> None:
         super().__init__()

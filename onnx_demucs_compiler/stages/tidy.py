@@ -58,6 +58,7 @@ def tidy(model: ir.Model) -> None:
     for _ in range(ROUNDS):
         fold_constants_ir(model, onnx_shape_inference=True, should_fold=may_fold)
         RewriteRuleSet(TIDY_RULES).apply_to_model(model)
+        passes.IdentityEliminationPass()(model)
         passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.DeduplicateInitializersPass()(model)

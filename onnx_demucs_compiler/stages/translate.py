@@ -47,7 +47,6 @@ def to_onnx(
     Raises:
         CompilerError: torch.onnx has no translation for an operator.
     """
-    program = program.run_decompositions({})
     table: dict[Any, Callable[..., Any]] = {}
     for rule in rules:
         with recorder.timed(rule):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 # The scores of one block, and what is not worth cutting.
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 
 ATTENTION = ("attention-as-matmul",)
 
@@ -28,9 +28,9 @@ ATTENTION = ("attention-as-matmul",)
     tags={"attention", "speed"},
     after=["attention-fused"],
     cases=[
-        Case("self", lambda: SelfAttention(channels=4, heads=2), ((1, 2500, 4),), beside=ATTENTION,
+        Case("self", lambda: SelfAttention(channels=4, heads=2), ((1, 1400, 4),), beside=ATTENTION,
              ops={"Softmax": 2}),
-        Case("ragged", lambda: CrossAttention(), ((1, 1, 2801, 2), (1, 1, 7001, 2)), beside=ATTENTION,
+        Case("ragged", lambda: CrossAttention(), ((1, 1, 1402, 2), (1, 1, 3501, 2)), beside=ATTENTION,
              ops={"Softmax": 3}),
         Case("small", lambda: SelfAttention(channels=4, heads=2), ((1, 250, 4),), fires=0, beside=ATTENTION,
              because="are small"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import onnx_ir as ir
 from onnxscript.rewriter import MatchResult
 from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
@@ -14,6 +12,8 @@ from onnx_demucs_rules.gating.examples import Gated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import onnx_ir as ir
 
 WIDE = ((1, 3, 64),)
 
@@ -78,15 +78,6 @@ class GluAsTwoConvolutions(RewriteRuleClassBase):  # type: ignore[misc]
 
 
 def _halves(op: Any, value: ir.Value) -> Sequence[ir.Value]:
-    """Cut along the first axis: an initializer once and for all, what is computed in the graph."""
-    if value.const_value is None or not value.is_initializer():
-        parts: Sequence[ir.Value] = op.Split(value, axis=0, num_outputs=2, _outputs=2)
-        return parts
-    arrays = np.split(value.const_value.numpy(), 2)
-    return [_initializer(op, value, f"{value.name}.{number}", array) for number, array in enumerate(arrays)]
-
-
-def _initializer(op: Any, value: ir.Value, name: str, array: np.ndarray) -> ir.Value:
-    part: ir.Value = op.initializer(ir.tensor(np.ascontiguousarray(array), name=name), name=name)
-    part.metadata_props.update(value.metadata_props)
-    return part
+    """Cut along the first axis; weights are stored as cut at the end of the stage."""
+    parts: Sequence[ir.Value] = op.Split(value, axis=0, num_outputs=2, _outputs=2)
+    return parts

@@ -51,3 +51,30 @@ class AddedToSlice(nn.Module):
         target = y[:, :, self.where]
         target += x[:, :, : target.shape[2]]
         return y
+
+
+class RowBranch(nn.Module):
+    """Gated residual branches on the rows of an image, as in the frequency branch of Demucs."""
+
+    def __init__(
+        self, blocks: int = 1, hidden: int = 2, gated: bool = True, perm: tuple[int, ...] = (0, 2, 1, 3)
+    ) -> None:
+        """``perm`` makes rows of an image of 8 channels."""
+        super().__init__()
+        self.perm = perm
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv1d(8, hidden, 3, padding=1), nn.GELU(),
+                *((nn.Conv1d(hidden, 16, 1), nn.GLU(1)) if gated else (nn.Conv1d(hidden, 8, 1), nn.Tanh())),
+            )
+            for _ in range(blocks)
+        )  # fmt: skip
+
+    def forward(self, image: Tensor) -> Tensor:
+        """An image of four dimensions to the same."""
+        swapped = image.permute(self.perm)
+        rows = swapped.reshape(-1, *swapped.shape[2:])
+        for block in self.blocks:
+            rows = rows + block(rows)
+        inverse = [self.perm.index(axis) for axis in range(4)]
+        return rows.view(swapped.shape).permute(inverse)
