@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
+UNTRAINED = $(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --force --quiet -o $(DEMO)
+# --openvino and --torch-compile add entrants that need a package or a compiler of their own.
+SPEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,7 +30,7 @@ demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song 
 	$(BIN)/onnx-demucs separate $(DEMO)/htdemucs.onnx $(DEMO)/song.wav -o $(DEMO)/stems
 
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)  ## lint, formatting, types, and whether generated documents are up to date
 	$(BIN)/ruff check .
@@ -40,13 +43,18 @@ docs: $(INSTALLED)  ## write docs/rules.md from the rules
 	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part
 	mv docs/rules.md.part docs/rules.md
 
-bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchmarks/results (10 minutes)
+bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchmarks/results (20 minutes)
 	mkdir -p $(DEMO)
-	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify -o $(DEMO)/portable.onnx --force --quiet
-	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --target ort -o $(DEMO)/ort.onnx --force --quiet
-	$(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --without speed -o $(DEMO)/plain.onnx --force --quiet
+	$(UNTRAINED)/portable.onnx
+	$(UNTRAINED)/ort.onnx --target ort
+	$(UNTRAINED)/plain.onnx --without speed
+	$(UNTRAINED)/dense.onnx --without stft-as-matmul --without istft-as-matmul
+	$(UNTRAINED)/core.onnx --interface core
+	$(UNTRAINED)/batch.onnx --batch dynamic
 	$(BIN)/python benchmarks/speed.py portable=$(DEMO)/portable.onnx ort=$(DEMO)/ort.onnx \
-		plain=$(DEMO)/plain.onnx --json benchmarks/results/speed.json
+		plain=$(DEMO)/plain.onnx --separate-only dense-DFT=$(DEMO)/dense.onnx core=$(DEMO)/core.onnx \
+		$(SPEED_OPTIONS) --json benchmarks/results/speed.json
+	$(BIN)/python benchmarks/scaling.py $(DEMO)/batch.onnx --json benchmarks/results/scaling.json
 
 figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 	$(BIN)/python benchmarks/readme_table.py

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmark_machine import machine
-from speed import field, measured
+from speed import EAGER, measured
 
 import onnx_demucs_compiler
 from onnx_demucs_compiler import default
@@ -34,17 +34,12 @@ def main() -> None:
         if arguments.target in rule.targets:
             variants[f"without {rule.name}"] = default - rule.name
     with tempfile.TemporaryDirectory() as folder:
-        graphs = {}
+        runners = {EAGER: ("eager", MODEL)}
         for number, (name, rules) in enumerate(variants.items()):
             compiled = onnx_demucs_compiler.compile(MODEL, rules, target=arguments.target, verify=False)
-            graphs[name] = str(compiled.save(Path(folder) / f"{number}.onnx"))
-        runners = {
-            name: runner
-            for name, runner in field(graphs, MODEL).items()
-            if not name.endswith("default session")
-        }
-        rows = measured(runners, MODEL, arguments.rounds)
-    results = machine() | {"model": MODEL, "target": arguments.target, "entrants": rows}
+            runners[name] = ("session", str(compiled.save(Path(folder) / f"{number}.onnx")))
+        found = measured(runners, MODEL, arguments.rounds)
+    results = machine() | {"model": MODEL, "target": arguments.target} | found
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

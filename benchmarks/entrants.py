@@ -1,22 +1,28 @@
 """What runs a segment: PyTorch, or a graph in one of several runtimes, each in a process of its own.
 
-``python benchmarks/entrants.py KIND PATH-OR-MODEL MIX.npy STEMS.npy`` runs ``MIX`` once for each line on
-stdin and answers with the seconds that took and the peak memory so far in MB; the first stems go to
-``STEMS``. PyTorch is imported for PyTorch alone.
+``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` runs ``MIX`` once for each line on
+stdin and answers with the seconds that took, the processor's seconds (user and system) and the peak memory
+so far in MB; the first stems go to ``STEMS``. ``SOURCE`` is a file, or a model where the kind is PyTorch,
+which is imported for PyTorch alone.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import perf_counter, process_time, sleep
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from benchmark_memory import peak_mb
 
-from onnx_demucs_compiler.runtime.session import create_session, physical_cores
+from onnx_demucs_compiler.runtime.graph import Graph
+from onnx_demucs_compiler.runtime.session import create_session
+
+# Idle threads of ONNX Runtime spin for a while; without a pause they take time from who comes next.
+PAUSE = 0.5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +31,26 @@ if TYPE_CHECKING:
     """``mix [B, C, samples]`` to ``stems [B, S, C, samples]``, float32."""
 
 
-def eager(model: str) -> Run:
+def eager(model: str, threads: int) -> Run:
     """The model in PyTorch."""
+    from onnx_demucs_compiler.loading import load_model
+
+    return _in_torch(load_model(model).module, threads)
+
+
+def inductor(model: str, threads: int) -> Run:
+    """The model under ``torch.compile``, which needs a C++ compiler."""
     import torch
 
     from onnx_demucs_compiler.loading import load_model
 
-    module = load_model(model).module
-    torch.set_num_threads(physical_cores())
+    return _in_torch(torch.compile(load_model(model).module), threads)
+
+
+def _in_torch(module: Any, threads: int) -> Run:
+    import torch
+
+    torch.set_num_threads(threads)
 
     def run(mix: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -42,13 +60,18 @@ def eager(model: str) -> Run:
     return run
 
 
-def session(path: str) -> Run:
-    """A graph in the session that ``separate`` uses."""
-    opened = create_session(Path(path))
+def session(path: str, threads: int) -> Run:
+    """A waveform graph in a session with the options of ``separate``."""
+    opened = create_session(Path(path), threads)
     return lambda mix: opened.run(["stems"], {"mix": mix})[0]
 
 
-def default_session(path: str) -> Run:
+def host(path: str, threads: int) -> Run:
+    """A graph of any interface in that session, the STFT in NumPy where the graph leaves it to the host."""
+    return Graph(Path(path), threads).run
+
+
+def default_session(path: str, threads: int) -> Run:  # noqa: ARG001 - no option is set
     """A graph in a session as ONNX Runtime makes it where no options are set."""
     import onnxruntime
 
@@ -56,48 +79,86 @@ def default_session(path: str) -> Run:
     return lambda mix: opened.run(["stems"], {"mix": mix})[0]
 
 
-def openvino(path: str) -> Run:
+def openvino(path: str, threads: int) -> Run:
     """A graph read by OpenVINO, in float32."""
     import openvino as ov
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": physical_cores()}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = ov.Core().compile_model(path, "CPU", settings)
     return lambda mix: compiled({"mix": mix})["stems"]
 
 
-KINDS = {"eager": eager, "session": session, "default": default_session, "openvino": openvino}
+def sgemm(size: str, threads: int) -> Run:
+    """A square matrix product in PyTorch's BLAS, whatever the mix: what the machine's arithmetic can do."""
+    import torch
+
+    torch.set_num_threads(threads)
+    matrix = torch.randn(int(size), int(size))
+    return lambda _: (matrix @ matrix).numpy()
+
+
+KINDS = {
+    "eager": eager,
+    "inductor": inductor,
+    "session": session,
+    "host": host,
+    "default": default_session,
+    "openvino": openvino,
+    "sgemm": sgemm,
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one run took: seconds, the processor's seconds, and the peak memory so far in MB."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: int
 
 
 class Entrant:
     """A process that runs segments when told to."""
 
-    def __init__(self, kind: str, source: str, mix: Path, stems: Path) -> None:
+    def __init__(self, kind: str, source: str, mix: Path, stems: Path, threads: int) -> None:
         """Open ``source``; ``stems`` is written by the first run."""
-        command = [sys.executable, __file__, kind, source, str(mix), str(stems)]
+        command = [sys.executable, __file__, kind, source, str(mix), str(stems), str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stems = stems
 
-    def run(self) -> tuple[float, int]:
-        """Seconds that a segment took, and the peak memory of the process so far in MB."""
+    def run(self) -> Turn:
+        """Run the mix once."""
         assert self.process.stdin is not None, "it is a pipe"
         assert self.process.stdout is not None, "it is a pipe"
         print(file=self.process.stdin, flush=True)
-        seconds, megabytes = self.process.stdout.readline().split()
-        return float(seconds), int(megabytes)
+        seconds, cpu_seconds, megabytes = self.process.stdout.readline().split()
+        return Turn(float(seconds), float(cpu_seconds), int(megabytes))
 
     def close(self) -> None:
         """Let the process end."""
         self.process.communicate()
 
 
+def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
+    """Run entrants one after the other, round by round, and let them end."""
+    runs: dict[str, list[Turn]] = {name: [] for name in opened}
+    for _ in range(rounds):
+        for name, entrant in opened.items():
+            runs[name].append(entrant.run())
+            sleep(PAUSE)
+    for entrant in opened.values():
+        entrant.close()
+    return runs
+
+
 def main() -> None:
     """Run a segment for each line on stdin."""
-    kind, source, mix_path, stems_path = sys.argv[1:]
-    run, mix = KINDS[kind](source), np.load(mix_path)
+    kind, source, mix_path, stems_path, threads = sys.argv[1:]
+    run, mix = KINDS[kind](source, int(threads)), np.load(mix_path)
     for number, _ in enumerate(sys.stdin):
-        start = perf_counter()
+        start, spent = perf_counter(), process_time()
         stems = run(mix)
-        print(perf_counter() - start, peak_mb(), flush=True)
+        print(perf_counter() - start, process_time() - spent, peak_mb(), flush=True)
         if number == 0:
             np.save(stems_path, stems)
 

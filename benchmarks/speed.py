@@ -1,6 +1,7 @@
 """Seconds per segment and memory: PyTorch eager and graphs in ONNX Runtime in turn, in one run.
 
-    python benchmarks/speed.py NAME=MODEL.onnx … [--rounds 7] [--openvino] [--json FILE]
+    python benchmarks/speed.py NAME=MODEL.onnx … [--separate-only NAME=MODEL.onnx …] [--rounds 7]
+        [--openvino] [--torch-compile] [--json FILE]
 
     for example
     onnx-demucs compile untrained:htdemucs -o portable.onnx
@@ -8,12 +9,14 @@
     onnx-demucs compile untrained:htdemucs --without speed -o plain.onnx
     python benchmarks/speed.py portable=portable.onnx ort=ort.onnx plain=plain.onnx
 
-The graphs must be of one model, which the first names in its metadata. Entrants run one after the other in
-every round, each in a process of its own, so that a machine that slows down slows all of them; figures are
+The graphs must be of one model, which the first names in its metadata. Entrants run one after another in
+every round, each in a process of its own, so that a machine that slows down slows all of them; printed are
 medians, ratios to PyTorch eager. Peak memory is read after five segments. Every graph runs in the session
-that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which is what a
-program gets that sets no options; with ``--openvino`` (``pip install openvino``) OpenVINO reads the same
-file in f32.
+that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which a
+program gets that sets no options; ``--separate-only`` names graphs that run in the former alone, and that may
+leave the STFT to the host (NumPy). With ``--openvino`` (``pip install openvino``) OpenVINO reads the others
+in f32. A square matrix product runs in turn with them: the model's arithmetic at its rate is the least
+that a segment can take.
 """
 
 from __future__ import annotations
@@ -23,59 +26,65 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
-from time import sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from benchmark_machine import machine
-from entrants import Entrant
+from entrants import Entrant, in_turn
 
 from onnx_demucs_compiler.fidelity import snr_db
 from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.stages.flops import flops
+from onnx_demucs_compiler.stages.measure import node_count
 from onnx_demucs_compiler.verify import artifact_metadata
 
-EAGER = "PyTorch eager"
-WARM_UP = 2
+if TYPE_CHECKING:
+    from entrants import Turn
 
-# Idle threads of ONNX Runtime spin for a while; without a pause they take time from who comes next.
-PAUSE = 0.5
+EAGER = "PyTorch eager"
+SGEMM = "sgemm"
+SGEMM_SIZE = 4096
+WARM_UP = 2
 
 SEGMENTS = 5
 """After how many the peak memory is read."""
+
+Runners = dict[str, tuple[str, str]]
+"""Entrants by name: a kind of :mod:`entrants`, and what it opens."""
 
 
 def main() -> None:
     """Print a line for each entrant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("graphs", nargs="+", metavar="NAME=MODEL.onnx")
+    parser.add_argument("--separate-only", nargs="+", default=[], metavar="NAME=MODEL.onnx")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--openvino", action="store_true")
+    parser.add_argument("--torch-compile", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    graphs = {
-        name: str(Path(path).resolve()) for name, _, path in (arg.partition("=") for arg in arguments.graphs)
-    }
-    model = artifact_metadata(Path(next(iter(graphs.values())))).model
-    rows = measured(field(graphs, model, openvino=arguments.openvino), model, arguments.rounds)
-    results = machine() | {"model": model, "entrants": rows}
+    graphs, apart = _named(arguments.graphs), _named(arguments.separate_only)
+    first = next(iter(graphs.values()))
+    model = artifact_metadata(Path(first)).model
+    runners: Runners = {EAGER: ("eager", model)}
+    if arguments.torch_compile:
+        runners["torch.compile"] = ("inductor", model)
+    for name, path in graphs.items():
+        runners[name] = ("session", path)
+        runners[f"{name}, default session"] = ("default", path)
+    runners |= {name: ("host", path) for name, path in apart.items()}
+    if arguments.openvino:
+        runners |= {f"{name}, OpenVINO": ("openvino", path) for name, path in graphs.items()}
+    results = machine() | {"model": model} | measured(runners, model, arguments.rounds)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def field(graphs: dict[str, str], model: str, openvino: bool = False) -> dict[str, tuple[str, str]]:
-    """The entrants by name: a kind of :mod:`entrants`, and what it opens."""
-    runners = {EAGER: ("eager", model)}
-    for name, path in graphs.items():
-        runners[name] = ("session", path)
-        runners[f"{name}, default session"] = ("default", path)
-        if openvino:
-            runners[f"{name}, OpenVINO"] = ("openvino", path)
-    return runners
-
-
-def measured(runners: dict[str, tuple[str, str]], model: str, rounds: int) -> dict[str, dict[str, Any]]:
-    """Run all entrants in turn; print and return a row of figures for each."""
+def measured(runners: Runners, model: str, rounds: int) -> dict[str, Any]:
+    """Run all entrants in turn; print a row of figures for each, and return them with the least time."""
     source = load_model(model)
     mix = np.random.default_rng(0).standard_normal(source.example()[0].shape, np.float32)
     with torch.inference_mode():
@@ -83,36 +92,51 @@ def measured(runners: dict[str, tuple[str, str]], model: str, rounds: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "mix.npy", mix)
         opened = {
-            name: Entrant(*runner, Path(folder) / "mix.npy", Path(folder) / f"{number}.npy")
-            for number, (name, runner) in enumerate(runners.items())
+            name: Entrant(*runner, Path(folder) / "mix.npy", Path(folder) / f"{number}.npy", physical_cores())
+            for number, (name, runner) in enumerate({**runners, SGEMM: ("sgemm", str(SGEMM_SIZE))}.items())
         }
-        runs = _in_turn(opened, max(rounds + WARM_UP, SEGMENTS))
-        snr = {name: _worst(reference, np.load(entrant.stems)) for name, entrant in opened.items()}
-    medians = {name: statistics.median(took for took, _ in found[WARM_UP:]) for name, found in runs.items()}
-    rows = {}
+        runs = in_turn(opened, max(rounds + WARM_UP, SEGMENTS))
+        snr = {name: _worst(reference, np.load(opened[name].stems)) for name in runners}
+    rate = 2 * SGEMM_SIZE**3 / median(runs.pop(SGEMM))
+    entrants = {}
     for name, found in runs.items():
-        rows[name] = {
-            "seconds": round(medians[name], 3),
-            "least_seconds": round(min(took for took, _ in found), 3),
-            "speed_vs_torch": round(medians[EAGER] / medians[name], 2),
-            "first_run": round(found[0][0], 2),
-            "second_run": round(found[1][0], 2),
-            "peak_rss_mb": found[SEGMENTS - 1][1],
+        entrants[name] = {
+            "seconds": round(median(found), 3),
+            "least_seconds": round(min(turn.seconds for turn in found), 3),
+            "cpu_seconds": round(statistics.median(turn.cpu_seconds for turn in found[WARM_UP:]), 2),
+            "speed_vs_torch": round(median(runs[EAGER]) / median(found), 2),
+            "first_run": round(found[0].seconds, 2),
+            "second_run": round(found[1].seconds, 2),
+            "peak_rss_mb": found[SEGMENTS - 1].peak_mb,
             "snr_db": round(snr[name], 1),
-        }
-        print(json.dumps({name: rows[name]}), flush=True)
-    return rows
+        } | _of_the_file(runners[name][1])
+        print(json.dumps({name: entrants[name]}), flush=True)
+    arithmetic = min(row["gflop"] for row in entrants.values() if "gflop" in row)
+    floor = {"sgemm_gflops": round(rate / 1e9, 1), "floor_seconds": round(arithmetic * 1e9 / rate, 3)}
+    print(json.dumps(floor), flush=True)
+    return floor | {"entrants": entrants}
 
 
-def _in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[tuple[float, int]]]:
-    runs: dict[str, list[tuple[float, int]]] = {name: [] for name in opened}
-    for _ in range(rounds):
-        for name, entrant in opened.items():
-            runs[name].append(entrant.run())
-            sleep(PAUSE)
-    for entrant in opened.values():
-        entrant.close()
-    return runs
+def median(turns: list[Turn]) -> float:
+    """The median of the seconds after the warm-up."""
+    return statistics.median(turn.seconds for turn in turns[WARM_UP:])
+
+
+def _named(arguments: list[str]) -> dict[str, str]:
+    pairs = (argument.partition("=") for argument in arguments)
+    return {name: str(Path(path).resolve()) for name, _, path in pairs}
+
+
+def _of_the_file(path: str) -> dict[str, Any]:
+    """Size, nodes and arithmetic of a graph; nothing of a model in PyTorch."""
+    if not Path(path).is_file():
+        return {}
+    graph = ir.load(path)
+    return {
+        "mb": round(Path(path).stat().st_size / 1e6, 1),
+        "nodes": node_count(graph),
+        "gflop": round(flops(graph) / 1e9, 1),
+    }
 
 
 def _worst(reference: np.ndarray, stems: np.ndarray) -> float:

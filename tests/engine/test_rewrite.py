@@ -37,7 +37,7 @@ chain (float[4] x) => (float[4] y) {
 
 
 class NegatedTwice(RewriteRuleClassBase):
-    """``Neg(Neg(x))`` → ``Identity(x)``, unless x is the input."""
+    """``Neg(Neg(x))`` → ``x · 1``, unless x is the input."""
 
     def pattern(self, op: Any, x: Any) -> Any:
         return op.Neg(op.Neg(x))
@@ -47,7 +47,7 @@ class NegatedTwice(RewriteRuleClassBase):
         return result.fail("this is the input") if x.is_graph_input() else result
 
     def rewrite(self, op: Any, x: ir.Value) -> Any:
-        return op.Identity(x)
+        return op.Mul(x, op.Constant(value_float=1.0))
 
 
 def negated_twice() -> Any:
@@ -61,10 +61,44 @@ def types(model: ir.Model) -> list[str]:
 def test_firings_and_refusals_are_recorded() -> None:
     model, recorder = ir.from_onnx_text(GRAPH), Recorder()
     rewritten(model, (negated_twice(),), recorder)
-    assert types(model) == ["Neg", "Neg", "Abs", "Identity"]
+    assert types(model) == ["Neg", "Neg", "Abs", "Mul"]
     assert [event.reason for event in recorder.events] == ["this is the input", None]
     cost = recorder.costs["negated-twice"]
     assert (cost.fires, cost.refusals, cost.nodes) == (1, 1, -1)
+
+
+def test_looking_for_refusals_leaves_nothing_behind() -> None:
+    """A node made for a trial and left outside of the graph would count as a use of its inputs."""
+
+    class Never(NegatedTwice):
+        def check(self, _: Any, x: ir.Value, **__: Any) -> MatchResult:
+            return MatchResult() if not x.uses() else MatchResult().fail(f"{len(x.uses())} use")
+
+    model, recorder = ir.from_onnx_text(GRAPH), Recorder()
+    rewritten(model, (make_rule("never", Stage.REWRITE, implementation=Never),), recorder)
+    rewritten(model, (negated_twice(),), Recorder())
+    assert [event.reason for event in recorder.events] == ["1 use", "1 use"]
+    assert all(use.node.graph is model.graph for node in model.graph for value in node.outputs
+               for use in value.uses())  # fmt: skip
+
+
+def test_a_rule_of_several_patterns_is_one_rule() -> None:
+    class Absolute(RewriteRuleClassBase):
+        """``Abs(x)`` → ``Max(x, -x)``."""
+
+        def pattern(self, op: Any, x: Any) -> Any:
+            return op.Abs(x)
+
+        def rewrite(self, op: Any, x: ir.Value) -> Any:
+            return op.Max(x, op.Neg(x))
+
+    class Both:
+        patterns = (NegatedTwice, Absolute)
+
+    model, recorder = ir.from_onnx_text(GRAPH), Recorder()
+    rewritten(model, (make_rule("both", Stage.REWRITE, implementation=Both),), recorder)
+    assert types(model) == ["Neg", "Neg", "Neg", "Max", "Mul"]
+    assert recorder.costs["both"].fires == 2
 
 
 def test_nodes_of_a_rewrite_carry_its_name() -> None:

@@ -1,5 +1,6 @@
 """What is not chosen is not computed: parity, arithmetic, nodes and bytes of graphs of some of the stems."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,14 @@ def test_one_stem_is_faithful_and_costs_less(whole: CompiledModel, vocals: Compi
 def test_the_last_layers_and_the_inverse_stft_are_those_of_one_stem(
     whole: CompiledModel, vocals: CompiledModel
 ) -> None:
-    """What is left of the four: the weights of both decoders, and the columns that the tables multiply."""
+    """What is left of the four: the weights of both decoders, and what the tables multiply."""
     all_four, one = weights(whole), weights(vocals)
     for name, channels in (("decoder.0.conv_tr", 4), ("tdecoder.0.conv_tr", 2)):
         last = slice(3 * channels, 4 * channels)
         np.testing.assert_array_equal(one[f"{name}.weight"], all_four[f"{name}.weight"][:, last])
         np.testing.assert_array_equal(one[f"{name}.bias"], all_four[f"{name}.bias"][last])
-    columns = [[shape[-1] for shape in by_operator(compiled)["MatMul"][-2:]] for compiled in (whole, vocals)]
-    assert columns[0] == [4 * count for count in columns[1]]
+    sizes = [list(map(math.prod, by_operator(compiled)["MatMul"][-2:])) for compiled in (whole, vocals)]
+    assert sizes[0] == [4 * size for size in sizes[1]]
 
 
 def test_it_is_what_the_graph_without_the_rule_gives(
