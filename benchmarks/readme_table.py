@@ -99,34 +99,99 @@ def models() -> str:
 
 
 def performance() -> str:
-    """Graphs with and without the rules for speed, and PyTorch."""
+    """Speed and memory of graphs and of PyTorch, rule by rule, and against threads, batch and length."""
+    return "\n\n".join([*_entrants(), *_ablation(), *_scaling(), *_track()])
+
+
+def _entrants() -> list[str]:
+    """All entrants of one run, and what the machine's arithmetic would allow."""
     speed = _load("speed")
-    head = f"htdemucs on {speed['machine']}, {speed['threads']} threads, {_versions(speed)}, {speed['date']}:"
-    table = [
-        "| | s per segment | vs PyTorch | first run, s | second run, s | peak memory, MB | SNR, dB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *(
-            f"| {name} | {row['seconds']} | {row['speed_vs_torch']:.2f} | {row['first_run']} | "
-            f"{row['second_run']} | {row['peak_rss_mb']} | {row['snr_db']} |"
-            for name, row in speed["entrants"].items()
+    entrants = speed["entrants"]
+    fastest = min(row["seconds"] for row in entrants.values())
+    return [
+        f"htdemucs on {speed['machine']}, {speed['threads']} threads, {_versions(speed)}, {speed['date']}:",
+        _table(
+            ["", "s per segment", "least", "CPU s", "vs PyTorch", "first run, s", "second run, s",
+             "peak memory, MB", "SNR, dB", "file, MB", "nodes"],
+            [[name, row["seconds"], row["least_seconds"], row["cpu_seconds"], f"{row['speed_vs_torch']:.2f}",
+              row["first_run"], row["second_run"], row["peak_rss_mb"], row["snr_db"], row.get("mb", ""),
+              row.get("nodes", "")] for name, row in entrants.items()],
         ),
-    ]
-    return "\n".join([head, "", *table, "", *_track()])
+        f"Matrix products alone reached {speed['sgemm_gflops']:.0f} GFLOP/s in the same run: at that rate "
+        f"the arithmetic of the graph takes {speed['floor_seconds']:.2f} s, and the fastest entrant takes "
+        f"{fastest / speed['floor_seconds']:.2f} times as long.",
+        _chart(
+            "Peak memory over five segments", list(entrants),
+            [row["peak_rss_mb"] for row in entrants.values()], "bar", "MB",
+        ),
+    ]  # fmt: skip
+
+
+def _ablation() -> list[str]:
+    """What each rule for speed is worth, where the others are applied."""
+    found = _load("ablation")
+    entrants = {name: row for name, row in found["entrants"].items() if name != "PyTorch eager"}
+    whole = entrants["all rules"]["seconds"]
+    return [
+        f"Without one rule at a time (target {found['target']}, {found['date']}, `benchmarks/ablation.py`):",
+        _table(
+            ["", "s per segment", "against all rules", "peak memory, MB", "SNR, dB", "nodes"],
+            [[name, row["seconds"], f"{row['seconds'] / whole:.3f}", row["peak_rss_mb"], row["snr_db"],
+              row["nodes"]] for name, row in entrants.items()],
+        ),
+    ]  # fmt: skip
+
+
+def _scaling() -> list[str]:
+    """Threads and batches."""
+    return [
+        "Threads and batches, portable with an open batch (`benchmarks/scaling.py`):",
+        _table(
+            ["threads", "batch", "s per segment", "PyTorch", "peak memory, MB", "PyTorch"],
+            [[row[key] for key in ("threads", "batch", "seconds_per_segment", "torch_seconds_per_segment",
+                                   "peak_rss_mb", "torch_peak_rss_mb")] for row in _load("scaling")["rows"]],
+        ),
+    ]  # fmt: skip
 
 
 def _track() -> list[str]:
     """A track graph against the length of the track."""
+    rows = _load("track")
+    lengths = [f"{row['seconds']:.0f} s" for row in rows]
     return [
         "A track in one call (`--track`, `benchmarks/track.py`), and how far it is from `separate`:",
-        "",
-        "| s of audio | s to separate | peak memory, MB | stems, MB | SNR, dB |",
-        "|---:|---:|---:|---:|---:|",
-        *(
-            f"| {row['seconds']:.0f} | {row['run_seconds']:.0f} | {row['peak_mb']:.0f} | {row['stems_mb']} | "
-            f"{row['snr_db_to_separate']} |"
-            for row in _load("track")
+        _table(
+            ["s of audio", "s to separate", "peak memory, MB", "of which stems, MB", "SNR, dB"],
+            [[f"{row['seconds']:.0f}", f"{row['run_seconds']:.0f}", f"{row['peak_mb']:.0f}", row["stems_mb"],
+              row.get("snr_db_to_separate", "")] for row in rows],
         ),
-    ]
+        _chart("Time against length", lengths, [row["run_seconds"] for row in rows], "line", "s"),
+        _chart("Peak memory against length", lengths, [row["peak_mb"] for row in rows], "line", "MB"),
+    ]  # fmt: skip
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    lines = [head, *([str(cell) for cell in row] for row in rows)]
+    first, *rest = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([first, rule, *rest])
+
+
+def _chart(title: str, names: list[str], values: list[float], kind: str, unit: str) -> str:
+    """A Mermaid chart, which GitHub draws."""
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            f'    title "{title}"',
+            f"    x-axis [{quoted}]",
+            f'    y-axis "{unit}" 0 --> {math.ceil(1.05 * max(values))}',
+            f"    {kind} [{', '.join(map(str, values))}]",
+            "```",
+        ]
+    )
 
 
 def stems() -> str:
