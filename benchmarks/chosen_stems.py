@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+from benchmark_machine import machine
+from entrants import Entrant, in_turn
+from speed import WARM_UP, median
 
 import onnx_demucs_compiler
-from onnx_demucs_compiler.runtime.session import physical_cores, session_options
+from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.verify import artifact_metadata
 
 ALL = "all"
 TIMED = "untrained:htdemucs"
@@ -44,12 +44,7 @@ def main() -> None:
             graphs[name]["seconds"] = seconds
         for stem in (ALL, arguments.stem):
             graphs[f"{BAG} {stem}"] = _compiled(BAG, stem, Path(folder) / "bag.onnx")
-    results = {
-        "machine": platform.processor() or platform.machine(),
-        "threads": physical_cores(),
-        "onnxruntime": ort.__version__,
-        "graphs": graphs,
-    }
+    results = machine() | {"graphs": graphs}
     print(json.dumps(results, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
@@ -69,21 +64,16 @@ def _compiled(model: str, stem: str, path: Path) -> dict[str, Any]:
 
 
 def _seconds(files: dict[str, Path], rounds: int) -> dict[str, float]:
-    sessions = {
-        name: ort.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
-        for name, path in files.items()
-    }
-    taken: dict[str, list[float]] = {name: [] for name in files}
-    generator = np.random.default_rng(0)
-    for _ in range(rounds + 2):
-        for name, session in sessions.items():
-            mix = generator.standard_normal(session.get_inputs()[0].shape, np.float32)
-            start = perf_counter()
-            session.run(None, {"mix": mix})
-            taken[name].append(perf_counter() - start)
-    medians = {name: round(statistics.median(times[2:]), 3) for name, times in taken.items()}
-    print(medians, file=sys.stderr, flush=True)
-    return medians
+    metadata = artifact_metadata(next(iter(files.values())))
+    shape = 1, metadata.audio_channels, metadata.segment
+    with tempfile.TemporaryDirectory() as folder:
+        mix, stems = Path(folder) / "mix.npy", Path(folder) / "stems.npy"
+        np.save(mix, np.random.default_rng(0).standard_normal(shape, np.float32))
+        opened = {
+            name: Entrant("session", str(path), mix, stems, physical_cores()) for name, path in files.items()
+        }
+        runs = in_turn(opened, rounds + WARM_UP)
+    return {name: round(median(turns), 3) for name, turns in runs.items()}
 
 
 if __name__ == "__main__":

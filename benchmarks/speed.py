@@ -13,10 +13,10 @@ The graphs must be of one model, which the first names in its metadata. Entrants
 every round, each in a process of its own, so that a machine that slows down slows all of them; printed are
 medians, ratios to PyTorch eager. Peak memory is read after five segments. Every graph runs in the session
 that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which a program
-gets that sets no options. ``--separate-only`` names graphs that run in the former alone, and that may leave the
-STFT to the host (NumPy). With ``--openvino`` (``pip install openvino``) OpenVINO reads the others in f32, but
-for those of ``--target ort``, whose operators it does not know. A square matrix product runs in turn with
-them: at its rate, the arithmetic of the first graph is the least that a segment can take.
+gets that sets no options. ``--separate-only`` names graphs that run in the former alone, and that may leave
+the STFT to the host (NumPy). With ``--openvino`` (``pip install openvino``) OpenVINO reads the others in
+f32, but for those of ``--target ort``, whose operators it does not know. A square matrix product runs in turn
+with them: at its rate, the arithmetic of the first graph is the least that a segment can take.
 """
 
 from __future__ import annotations

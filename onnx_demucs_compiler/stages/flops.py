@@ -77,6 +77,12 @@ def _recurrence(node: ir.Node) -> int:
     return 2 * steps * (prod(_sizes(weight)) + prod(_sizes(recurrent)))
 
 
+def _attention(node: ir.Node) -> int:
+    """Every query is multiplied with every key, and every score with a value: ``[B, T, C]`` each."""
+    query, key, value = (_sizes(part) for part in node.inputs[:3])
+    return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
 COUNTS: dict[str, Callable[[ir.Node], int]] = {
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
@@ -85,5 +91,6 @@ COUNTS: dict[str, Callable[[ir.Node], int]] = {
     "Gemm": _gemm,
     "LSTM": _recurrence,
     "MatMul": _product,
+    "MultiHeadAttention": _attention,
     "RNN": _recurrence,
 }

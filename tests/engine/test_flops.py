@@ -14,7 +14,7 @@ def count(inputs: str, body: str, *, rank: int) -> int:
     """The FLOPs of a graph whose inner shapes nobody has written down."""
     names = [f"d{axis}" for axis in range(rank)]
     text = f"""
-        <ir_version: 8, opset_import: ["" : 18]>
+        <ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>
         graph ({inputs}) => (float[{", ".join(names)}] out) {{ {body} out = Identity(y) }}
     """
     return flops(ir.from_proto(onnx.parser.parse_model(text)))
@@ -52,6 +52,13 @@ def test_matmul_of_a_broadcast_batch() -> None:
     assert got == 4 * 2 * 3 * 5 * 7
 
 
+def test_fused_attention() -> None:
+    """5 queries with 11 keys of 8 numbers, and 5·11 scores with values of 6, in each of 2 sequences."""
+    body = "y = com.microsoft.MultiHeadAttention <num_heads = 2> (q, k, v)"
+    got = count("float[2, 5, 8] q, float[2, 11, 8] k, float[2, 11, 6] v", body, rank=3)
+    assert got == 2 * (2 * 5 * 11) * (8 + 6)
+
+
 @pytest.mark.parametrize(
     ("equation", "shapes", "rank", "by_hand"),
     [
@@ -86,7 +93,7 @@ def test_what_is_elementwise_does_not_count() -> None:
 
 def test_counting_leaves_the_graph_as_it_is() -> None:
     text = """
-        <ir_version: 8, opset_import: ["" : 18]>
+        <ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>
         graph (float[5, 5] x) => (float[a, b] y) { z = MatMul(x, x) y = Relu(z) }
     """
     model = ir.from_proto(onnx.parser.parse_model(text))

@@ -8,7 +8,7 @@ import pytest
 from full_size_examples import Artifact
 from onnx import TensorProto, numpy_helper
 
-from onnx_demucs_compiler import CompiledModel
+from onnx_demucs_compiler import CompiledModel, compile
 from onnx_demucs_compiler.runtime.session import create_session
 
 pytestmark = pytest.mark.full_size
@@ -20,6 +20,8 @@ MAX_DFT_BYTES = 3e6
 # PyTorch's own float32 keeps 116 dB of the one and 114 dB of the other.
 MIN_SNR_DB = {"htdemucs": 110, "htdemucs_6s": 105}
 SILENT = 1e-6
+# Five layers, each over itself and over the other branch in turn, in two branches.
+ATTENTIONS = 10
 
 DFT_RULES = ("stft-as-matmul", "istft-as-matmul")
 
@@ -117,3 +119,12 @@ def test_silence_gives_silence(artifact: Artifact) -> None:
 
 def test_golden(htdemucs: Artifact, check_golden: Callable[[str, CompiledModel], None]) -> None:
     check_golden("htdemucs-portable", htdemucs.compiled)
+
+
+def test_golden_for_onnxruntime(
+    htdemucs: Artifact, check_golden: Callable[[str, CompiledModel], None]
+) -> None:
+    fused = compile(htdemucs.source, target="ort", verify=False)
+    operators = fused.report.operators
+    assert (operators["MultiHeadAttention"], operators.get("Softmax", 0)) == (ATTENTIONS, 0)
+    check_golden("htdemucs-ort", fused)
