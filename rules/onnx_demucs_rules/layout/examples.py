@@ -57,11 +57,17 @@ class RowBranch(nn.Module):
     """Gated residual branches on the rows of an image, as in the frequency branch of Demucs."""
 
     def __init__(
-        self, blocks: int = 1, hidden: int = 2, gated: bool = True, perm: tuple[int, ...] = (0, 2, 1, 3)
+        self,
+        blocks: int = 1,
+        hidden: int = 2,
+        gated: bool = True,
+        shared: bool = False,
+        perm: tuple[int, ...] = (0, 2, 1, 3),
     ) -> None:
-        """``perm`` makes rows of an image of 8 channels."""
+        """``perm`` makes rows of an image of 8 channels; ``shared`` adds the branch of the first to all."""
         super().__init__()
         self.perm = perm
+        self.shared = shared
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv1d(8, hidden, 3, padding=1), nn.GELU(),
@@ -75,6 +81,6 @@ class RowBranch(nn.Module):
         swapped = image.permute(self.perm)
         rows = swapped.reshape(-1, *swapped.shape[2:])
         for block in self.blocks:
-            rows = rows + block(rows)
+            rows = rows + block(rows[:1] if self.shared else rows)
         inverse = [self.perm.index(axis) for axis in range(4)]
         return rows.view(swapped.shape).permute(inverse)

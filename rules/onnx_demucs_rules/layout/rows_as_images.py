@@ -60,7 +60,9 @@ class _SumWithRows(_OnRows):
         return op.Add(_rows(op, image), branch)
 
     def unsuitable(self, values: Mapping[str, ir.Value]) -> str | None:
-        return None if _is_gate(values["branch"]) else "what is added is no gated convolution"
+        branch = values["branch"]
+        gate = _is_gate(branch) and _alike(branch, values["rows"])
+        return None if gate else "what is added is no gated convolution"
 
     def rewrite(self, op: Any, image: ir.Value, branch: ir.Value, rows: ir.Value, **_: ir.Value) -> Any:
         return _as_rows(op, op.Add(image, _as_image(op, branch, image)), rows)
@@ -139,6 +141,8 @@ class _ImageOfConvolution(_OnRows):
              options={"batch": "dynamic"}),
         Case("branch-without-gate", lambda: RowBranch(gated=False), IMAGE, fires=1, beside=GLU,
              because="no gated convolution"),
+        Case("one-branch-for-all-rows", lambda: RowBranch(shared=True), IMAGE, fires=0, beside=GLU,
+             because="no gated convolution"),
         Case("widens-at-once", lambda: RowBranch(hidden=16), IMAGE, fires=0, beside=GLU,
              because="more channels come out"),
         Case("no-rows", lambda: RowBranch(perm=(0, 3, 1, 2)), ((1, 8, 20, 6),), fires=0, beside=GLU),
@@ -202,7 +206,16 @@ def _is_gate(value: ir.Value) -> bool:
     node = value.producer()
     if node is None or node.op_type != "Mul":
         return False
-    return sorted(map(_maker, node.inputs)) == ["Conv", "Sigmoid of Conv"]
+    made_alike = all(_alike(factor, value) for factor in node.inputs)
+    return made_alike and sorted(map(_maker, node.inputs)) == ["Conv", "Sigmoid of Conv"]
+
+
+def _alike(value: ir.Value | None, other: ir.Value) -> bool:
+    """Whether neither is broadcast to the other; sizes that stay open are taken to be one and the same."""
+    if value is None or value.shape is None or other.shape is None or len(value.shape) != len(other.shape):
+        return False
+    pairs = zip(value.shape, other.shape, strict=True)
+    return all(one == two or not (isinstance(one, int) or isinstance(two, int)) for one, two in pairs)
 
 
 def _maker(value: ir.Value | None) -> str:
