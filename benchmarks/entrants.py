@@ -21,14 +21,14 @@ from benchmark_memory import peak_mb
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.session import create_session
 
-# Idle threads of ONNX Runtime spin for a while; without a pause they take time from who comes next.
-PAUSE = 0.5
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Run = Callable[[np.ndarray], np.ndarray]
     """``mix [B, C, samples]`` to ``stems [B, S, C, samples]``, float32."""
+
+# Idle threads of ONNX Runtime spin for a while; without a pause they take time from who comes next.
+PAUSE = 0.5
 
 
 def eager(model: str, threads: int) -> Run:

@@ -79,23 +79,21 @@ def fidelity() -> str:
     """What each group of operators costs alone, worst first."""
     found = _load("fidelity_by_operator")
     rows = sorted(found.items(), key=lambda item: item[1])
-    lines = [f"| {name} | {'exact' if snr == math.inf else snr} |" for name, snr in rows]
-    return "\n".join(["| in float32 alone | worst stem, dB |", "|---|---:|", *lines])
+    return _table(
+        ["in float32 alone", "worst stem, dB"],
+        [[name, "exact" if snr == math.inf else snr] for name, snr in rows],
+    )
 
 
 def models() -> str:
     """What each model of demucs comes to."""
-    lines = [
-        f"| `{name}` | {row['parameters'] / 1e6:.1f} | {row['audio_seconds']} | {_snr(row, 'noise')} | "
-        f"{_snr(row, 'song')} | {row['nodes']} | {row['bytes'] / 1e6:.0f} | {row['compile_seconds']} | "
-        f"{row['peak_mb'] / 1000:.1f} |"
-        for name, row in _load("models").items()
-    ]
-    head = (
-        "| model | million parameters | s of audio | SNR on noise, dB | SNR on a song, dB | nodes | MB | "
-        "s to compile | GB to compile |"
-    )
-    return "\n".join([head, "|---|---:|---:|---:|---:|---:|---:|---:|---:|", *lines])
+    return _table(
+        ["model", "million parameters", "s of audio", "SNR on noise, dB", "SNR on a song, dB", "nodes", "MB",
+         "s to compile", "GB to compile"],
+        [[f"`{name}`", f"{row['parameters'] / 1e6:.1f}", row["audio_seconds"], _snr(row, "noise"),
+          _snr(row, "song"), row["nodes"], f"{row['bytes'] / 1e6:.0f}", row["compile_seconds"],
+          f"{row['peak_mb'] / 1000:.1f}"] for name, row in _load("models").items()],
+    )  # fmt: skip
 
 
 def performance() -> str:
@@ -196,13 +194,11 @@ def _chart(title: str, names: list[str], values: list[float], kind: str, unit: s
 
 def stems() -> str:
     """What graphs of one stem save."""
-    lines = [
-        f"| `{name.removeprefix('untrained:')}` | {row['gflop']} | {row['nodes']} | {row['mb']} | "
-        f"{row.get('seconds', '')} |"
-        for name, row in _load("chosen_stems")["graphs"].items()
-    ]
-    head = "| model and stems | GFLOP per segment | nodes | MB | s per segment |"
-    return "\n".join([head, "|---|---:|---:|---:|---:|", *lines])
+    return _table(
+        ["model and stems", "GFLOP per segment", "nodes", "MB", "s per segment"],
+        [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],
+          row.get("seconds", "")] for name, row in _load("chosen_stems")["graphs"].items()],
+    )  # fmt: skip
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

@@ -173,8 +173,7 @@ def measure(
     for signal, mix in signals.items():
         inputs = subject.inputs(*mix)
         single = subject.run(subject.source.module, inputs)
-        silent = all(np.abs(output).max(initial=0) < SILENT for output in single)
-        reference = single if silent else _run_double(subject, double, inputs)
+        reference = single if all(map(_silent, single)) else _run_double(subject, double, inputs)
         feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
         outputs = session.run(None, feeds)
         measurements += _compare(signal, subject, reference, single, outputs)
@@ -222,7 +221,6 @@ def _compare(
         whole = subject.outputs[index] if subject.outputs else f"output {index}"
         for part_name, part in _parts(split, whole, subject.stem_axis):
             name = part_name if len(outputs) == 1 or not split else f"{whole} {part_name}"
-            silent = bool(np.abs(wanted[part]).max(initial=0) < SILENT)
             measurements.append(
                 Measurement(
                     signal=signal,
@@ -230,10 +228,14 @@ def _compare(
                     snr_db=snr_db(wanted[part], got[part]),
                     torch_snr_db=snr_db(wanted[part], eager[part]),
                     max_abs_error=float(np.abs(got[part] - wanted[part]).max(initial=0)),
-                    silent=silent,
+                    silent=_silent(wanted[part]),
                 )
             )
     return measurements
+
+
+def _silent(output: NDArray[Any]) -> bool:
+    return bool(np.abs(output).max(initial=0) < SILENT)
 
 
 def _parts(stems: tuple[str, ...], whole: str, axis: int) -> list[tuple[str, Any]]:

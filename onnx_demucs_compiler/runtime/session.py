@@ -21,7 +21,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
 
     Memory patterns are off because they hold every intermediate tensor's peak for the whole life of the
     session. Reuse of buffers is off because a buffer that a later tensor of the same shape will take is
-    held until that tensor is done with: twice the memory, for a few per cent of the time. Hyperthreads
+    held until that tensor is done with: twice the memory, for hardly any time. Hyperthreads
     are left out because two of them share the arithmetic units of one core.
 
     Args:

@@ -20,8 +20,8 @@ def overlap_add_by_shape() -> Iterator[None]:
     """While it lasts, tracing asks an overlap-add for its shape only.
 
     torch.export learns the shape of ``aten.istft`` by tracing a decomposition of it. The overlap-add in
-    there, ``aten.unfold_backward``, is a Python loop over the samples of a hop: 14 s of every compile, for
-    a result whose shape is one of its arguments.
+    there, ``aten.unfold_backward``, is a Python loop over the samples of a hop, and takes most of a trace's
+    time for a result whose shape is one of its arguments.
     """
     with mock.patch.dict(decomposition_table, {torch.ops.aten.unfold_backward.default: _empty}):
         yield

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> None:
-    """Apply rewrite rules in order, in place, each until it matches no more.
+    """Apply rewrite rules in order, in place, each until it matches no more; then merge what they made alike.
 
     Args:
         model: changed in place.
@@ -36,7 +36,7 @@ def rewritten(model: ir.Model, rules: tuple[Rule, ...], recorder: Recorder) -> N
     store_as_used(model)
 
 
-def patterns_of(rule: Rule) -> tuple[type[RewriteRuleClassBase], ...]:
+def _patterns_of(rule: Rule) -> tuple[type[RewriteRuleClassBase], ...]:
     """The classes that a rewrite rule consists of: itself, or those that it names as ``patterns``."""
     patterns = getattr(rule.implementation, "patterns", (rule.implementation,))
     return cast("tuple[type[RewriteRuleClassBase], ...]", patterns)
@@ -45,7 +45,7 @@ def patterns_of(rule: Rule) -> tuple[type[RewriteRuleClassBase], ...]:
 def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
     for name, reason in _refusals(model, rule):
         recorder.refused(rule, name, reason)
-    pattern = RewriteRuleSet([pattern.rule() for pattern in patterns_of(rule)])
+    pattern = RewriteRuleSet([pattern.rule() for pattern in _patterns_of(rule)])
     while count := pattern.apply_to_model(model):
         for _ in range(count):
             recorder.fired(rule, "")
@@ -60,7 +60,7 @@ def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
 
 def _refusals(model: ir.Model, rule: Rule) -> list[tuple[str, str]]:
     """Every match that the rule's check turns down; nothing is rewritten, or even made for the occasion."""
-    trials: list[Any] = [type("Trial", (pattern,), {"rewrite": _nothing}) for pattern in patterns_of(rule)]
+    trials: list[Any] = [type("Trial", (pattern,), {"rewrite": _nothing}) for pattern in _patterns_of(rule)]
     tracer = _Tracer()
     RewriteRuleSet([trial.rule() for trial in trials]).apply_to_model(model, tracer=tracer)
     return tracer.refusals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from onnxscript.rewriter import MatchResult
@@ -11,7 +12,7 @@ from onnx_demucs_compiler.rule import Case, Numerics, rewrite
 from onnx_demucs_rules.layout.examples import RowBranch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import onnx_ir as ir
 
@@ -46,7 +47,7 @@ class _ConvolutionOfRows(_OnRows):
         return _convolution(op, _rows(op, image), weight)
 
     def unsuitable(self, values: Mapping[str, ir.Value]) -> str | None:
-        narrower = not _widens(values["weight"]) and _known(values["convolved"])
+        narrower = _growth(values["weight"]) < 1 and _known(values["convolved"])
         return None if narrower else "more channels come out than go in"
 
     def rewrite(self, op: Any, image: ir.Value, weight: ir.Value, convolved: ir.Value, **_: ir.Value) -> Any:
@@ -115,7 +116,7 @@ class _ImageOfConvolution(_OnRows):
         return _image(op, _convolution(op, x, weight, name="rows"))
 
     def unsuitable(self, values: Mapping[str, ir.Value]) -> str | None:
-        wider = _widens(values["weight"]) and _known(values["x"])
+        wider = _growth(values["weight"]) >= 1 and _known(values["x"])
         return None if wider else "fewer channels come out than go in"
 
     def rewrite(
@@ -185,20 +186,14 @@ def _convolved(op: Any, image: ir.Value, weight: ir.Value, convolved: ir.Value) 
     node = convolved.producer()
     assert node is not None, "the pattern matched a Conv"
     kernel = op.Unsqueeze(weight, op.Constant(value_ints=[2]))
-    begin, end = _integers(node, "pads", (0, 0))
-    result: ir.Value = op.Conv(
-        image, kernel, *node.inputs[2:],
-        group=node.attributes.get_int("group", 1),
-        kernel_shape=[1, _size(weight, 2)],
-        strides=[1, *_integers(node, "strides", (1,))],
-        dilations=[1, *_integers(node, "dilations", (1,))],
-        pads=[0, begin, 0, end],
-    )  # fmt: skip
+    attributes: dict[str, Any] = dict(node.attributes)
+    for name in {"kernel_shape", "strides", "dilations"} & attributes.keys():
+        attributes[name] = [1, *attributes[name].as_ints()]
+    if "pads" in attributes:
+        begin, end = attributes["pads"].as_ints()
+        attributes["pads"] = [0, begin, 0, end]
+    result: ir.Value = op.Conv(image, kernel, *node.inputs[2:], **attributes)
     return result
-
-
-def _integers(node: ir.Node, name: str, default: Sequence[int]) -> Sequence[int]:
-    return node.attributes[name].as_ints() if name in node.attributes else default
 
 
 def _is_gate(value: ir.Value) -> bool:
@@ -224,11 +219,14 @@ def _maker(value: ir.Value | None) -> str:
         return ""
     if node.op_type == "Sigmoid":
         return f"Sigmoid of {_maker(node.inputs[0])}"
-    return node.op_type if node.op_type == "Conv" and _widens(node.inputs[1]) else ""
+    return node.op_type if node.op_type == "Conv" and _growth(node.inputs[1]) >= 1 else ""
 
 
-def _widens(weight: ir.Value | None) -> bool:
-    return weight is not None and weight.shape is not None and _size(weight, 0) >= _size(weight, 1)
+def _growth(weight: ir.Value | None) -> float:
+    """Channels that come out for each that goes in; NaN, which is neither less nor more, where unknown."""
+    sizes = () if weight is None or weight.shape is None else weight.shape[:2]
+    known = [size for size in sizes if isinstance(size, int)]
+    return known[0] / known[1] if len(known) == 2 else math.nan
 
 
 def _are_rows(image: ir.Value, rows: ir.Value) -> bool:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 aten = torch.ops.aten
 
+PADS = (aten.pad.default, aten.constant_pad_nd.default)
+VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
+
 
 def moved(op: Any, z: ComplexPair, *args: Any, **kwargs: Any) -> ComplexPair | None:
     """The result of an operator that moves elements, both halves still in one tensor.
@@ -33,6 +36,11 @@ def of_interleaved(x: Tensor) -> ComplexPair:
     """``[..., bins, frames, 2]`` as a pair whose halves lie side by side, ``[..., 2, bins, frames]``."""
     axis = max(x.ndim - 3, 0)
     return ComplexPair.of(Halves(x.movedim(-1, axis), axis))
+
+
+def pads_zeros(*rest: Any, **named: Any) -> bool:
+    """Whether a pad with these arguments, those behind the widths, puts zeros."""
+    return all(value in (None, 0, "constant") for value in (*rest, *named.values()))
 
 
 def known_equal(sizes: Sequence[Any], others: Sequence[Any]) -> bool:
@@ -57,9 +65,8 @@ def _permute(z: Halves, dims: Sequence[int]) -> Halves:
 
 
 def _pad(z: Halves, pad: Sequence[int], *rest: Any, **named: Any) -> Halves | None:
-    value = named.get("value", rest[-1] if rest else None)
     behind = z.tensor.ndim - 1 - z.axis
-    if isinstance(value, str) or value not in (None, 0) or len(rest) > 1 or len(pad) > 2 * behind:
+    if not pads_zeros(*rest, **named) or len(pad) > 2 * behind:
         return None
     return Halves(aten.constant_pad_nd(z.tensor, pad, 0.0), z.axis)
 
@@ -81,6 +88,6 @@ def _reshape(z: Halves, shape: Sequence[int]) -> Halves | None:
 MOVES: dict[Any, Callable[..., Halves | None]] = {
     aten.slice.Tensor: _slice,
     aten.permute.default: _permute,
-    **dict.fromkeys((aten.pad.default, aten.constant_pad_nd.default), _pad),
-    **dict.fromkeys((aten.view.default, aten.reshape.default, aten._unsafe_view.default), _reshape),
+    **dict.fromkeys(PADS, _pad),
+    **dict.fromkeys(VIEWS, _reshape),
 }

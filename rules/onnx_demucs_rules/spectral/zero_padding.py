@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.fx import Node
 
 from onnx_demucs_compiler.complex_pair import ComplexPair
-from onnx_demucs_rules.spectral.halves_together import known_equal
+from onnx_demucs_rules.spectral.halves_together import PADS, VIEWS, known_equal, pads_zeros
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.stages.decompose import Site
-
-aten = torch.ops.aten
-
-PADS = (aten.constant_pad_nd.default, aten.pad.default)
-VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
 @dataclass(frozen=True)
@@ -60,8 +54,7 @@ def _padding(node: Node) -> tuple[int, int] | None:
     pad, *rest = node.args[1:]
     left, right, below, above, *others = [*_numbers(pad), 0, 0, 0, 0]
     adds_only = min(left, right, above) >= 0 and below == 0 and not any(others)
-    zeros = all(value in (None, 0, "constant") for value in (*rest, *node.kwargs.values()))
-    return (left, right) if adds_only and zeros else None
+    return (left, right) if adds_only and pads_zeros(*rest, **node.kwargs) else None
 
 
 def _same_spectra(view: Node) -> bool:
