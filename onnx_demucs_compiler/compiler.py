@@ -30,6 +30,7 @@ from onnx_demucs_compiler.stages.opset import at_opset
 from onnx_demucs_compiler.stages.quiet import quiet
 from onnx_demucs_compiler.stages.recurrent import lstm_by_shape
 from onnx_demucs_compiler.stages.rewrite import rewritten
+from onnx_demucs_compiler.stages.storage import ROUNDED, stored_bytes
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.surgery import operated
 from onnx_demucs_compiler.stages.tidy import tidy
@@ -84,7 +85,7 @@ def compile(  # noqa: A001 - the verb of the trade
             ``"spectral"``, ``"openkara"``, which leave the STFT to the host
             (:mod:`onnx_demucs_compiler.interface`).
         stems: sources to keep, in this order; all when None.
-        precision: ``"fp32"``.
+        precision: ``"fp32"``, or ``"fp16-weights"``, computed in float32 from weights stored in float16.
         opset: of ``ai.onnx``, 17 to 26; 18 when None.
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
@@ -98,8 +99,8 @@ def compile(  # noqa: A001 - the verb of the trade
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
-        min_snr_db: the gate in dB. When None 100 for fp32, or 12 less than PyTorch's own float32 reaches,
-            if that is lower.
+        min_snr_db: the gate in dB. When None 100, or 12 less than PyTorch's own float32 reaches, if that is
+            lower; 50 where weights had to be rounded.
         extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
             the shape of the model's input.
         on_step: called with the name of each step as it starts.
@@ -136,10 +137,11 @@ def compile(  # noqa: A001 - the verb of the trade
     graph = build(source, example, rules, options, recorder)
     with recorder.step("finish"), quiet():
         at_opset(graph, options.opset)
-        metadata = _metadata(subject, recorder)
+        stored = stored_bytes(graph)
+        metadata = _metadata(subject, recorder, stored)
         proto = finished(graph, source.name, metadata.to_props())
         data = serialized(proto)
-    gate = Gate.of(precision, min_snr_db)
+    gate = Gate.of(precision, min_snr_db, rounded=ROUNDED in stored)
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
@@ -159,6 +161,7 @@ def compile(  # noqa: A001 - the verb of the trade
         bytes=len(data),
         flop=flops(graph),
         constant_bytes=initializer_bytes(graph) - weight_bytes(graph, subject.traced.state_dict()),
+        stored=stored,
         opset=options.opset,
         ir_version=proto.ir_version,
         fidelity=measurements,
@@ -239,7 +242,7 @@ def _first_line(error: BaseException) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
+def _metadata(subject: Subject, recorder: Recorder, stored: dict[str, int]) -> ArtifactMetadata:
     source, options = subject.source, subject.options
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return ArtifactMetadata(
@@ -260,5 +263,6 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         batch=str(options.batch),
         length="dynamic" if options.length == "dynamic" else "segment",
         overlap=options.overlap if options.track else None,
+        stored=tuple(stored.items()),
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     Arrays = list[NDArray[Any]]
 
-DEFAULT_MIN_SNR_DB = {"fp32": 100.0}
+DEFAULT_MIN_SNR_DB = {"fp32": 100.0, "fp16-weights": 100.0}
+
+# Where weights have been rounded to eleven bits the graph computes another function than the model, on
+# purpose. Each tensor keeps 73 dB of itself; what a hundred layers make of that is measured at 60 and more.
+ROUNDED_MIN_SNR_DB = 50.0
 
 # What rounding in another order may cost where PyTorch's own float32 does not clear the gate.
 ALLOWANCE_DB = 12.0
@@ -79,8 +83,13 @@ class Gate:
     follows_torch: bool = False
 
     @classmethod
-    def of(cls, precision: str, min_snr_db: float | None) -> Gate:
+    def of(cls, precision: str, min_snr_db: float | None, *, rounded: bool = False) -> Gate:
         """The gate a user asks for, to the letter; the precision's own, which follows PyTorch, for None.
+
+        Args:
+            precision: as in :class:`~onnx_demucs_compiler.options.Options`.
+            min_snr_db: in dB.
+            rounded: whether weights are not what they are in the model.
 
         Raises:
             CompilerError: no gate was asked for, and the precision has none.
@@ -89,6 +98,8 @@ class Gate:
             return cls(min_snr_db)
         if precision not in DEFAULT_MIN_SNR_DB:
             raise CompilerError(f"no gate is known for precision {precision}; give one in dB")
+        if rounded:
+            return cls(ROUNDED_MIN_SNR_DB)
         return cls(DEFAULT_MIN_SNR_DB[precision], follows_torch=True)
 
     def wanted_db(self, measurement: Measurement) -> float:

@@ -29,7 +29,7 @@ class ArtifactMetadata:
         segment: samples per channel that one run takes.
         interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
             ``openkara`` (:mod:`onnx_demucs_compiler.interface`).
-        precision: ``fp32``.
+        precision: ``fp32`` or ``fp16-weights``.
         target: ``portable`` or ``ort``.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.
@@ -45,6 +45,8 @@ class ArtifactMetadata:
             files from before this was told.
         overlap: where one run takes a track of any length (``mix [C, samples]`` in, ``stems [S, C, samples]``
             out), the part of each segment that the next covers too; ``None`` for others.
+        stored: bytes of the numbers in the file, by how they are stored
+            (:mod:`onnx_demucs_compiler.stages.storage`).
     """
 
     sources: tuple[str, ...]
@@ -65,6 +67,7 @@ class ArtifactMetadata:
     model_sources: tuple[str, ...] = ()
     provenance: str = ""
     overlap: float | None = None
+    stored: tuple[tuple[str, int], ...] = ()
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -88,6 +91,7 @@ class ArtifactMetadata:
             PREFIX + "provenance": self.provenance,
             PREFIX + "track": json.dumps(self.overlap is not None),
             PREFIX + "overlap": "" if self.overlap is None else repr(self.overlap),
+            PREFIX + "stored": json.dumps(dict(self.stored)),
             **(self._openkara() if self.interface == "openkara" else {}),
         }
 
@@ -132,6 +136,7 @@ class ArtifactMetadata:
                 model_sources=_names(props.get(PREFIX + "model_sources", "[]")),
                 provenance=props.get(PREFIX + "provenance", ""),
                 overlap=float(props[PREFIX + "overlap"]) if props.get(PREFIX + "overlap") else None,
+                stored=tuple(json.loads(props.get(PREFIX + "stored", "{}")).items()),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

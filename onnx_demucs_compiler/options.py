@@ -51,7 +51,7 @@ class Options:
         """Refuse what this version cannot do, naming what it can."""
         _one_of("target", self.target, ready=TARGETS_READY, planned=("web",))
         _one_of("interface", self.interface, ready=INTERFACES, planned=())
-        _one_of("precision", self.precision, ready=("fp32",), planned=("fp16-weights", "int8"))
+        _one_of("precision", self.precision, ready=("fp32", "fp16-weights"), planned=("int8",))
         _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
         self._check_length()
         _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())

@@ -131,6 +131,8 @@ class Report:
         bytes: its size when serialised.
         flop: floating point operations of one run (:func:`onnx_demucs_compiler.stages.flops.flops`).
         constant_bytes: bytes of initializers that are not the model's own weights.
+        stored: bytes of the numbers in it, by how they are stored
+            (:mod:`onnx_demucs_compiler.stages.storage`).
         opset: its ``ai.onnx`` opset.
         ir_version: its ONNX IR version.
         fidelity: SNR per signal and output, empty when verification was skipped.
@@ -148,6 +150,7 @@ class Report:
     bytes: int
     flop: int
     constant_bytes: int
+    stored: dict[str, int]
     opset: int
     ir_version: int
     fidelity: tuple[Measurement, ...] = field(default=())

@@ -15,6 +15,7 @@ from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 from onnx_demucs_compiler.options import Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
+from onnx_demucs_compiler.stages.storage import ROUNDED
 from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def verify(
     """
     proto = load_artifact(Path(path))
     metadata = _metadata(proto)
-    gate = Gate.of(metadata.precision, min_snr_db)
+    gate = Gate.of(metadata.precision, min_snr_db, rounded=ROUNDED in dict(metadata.stored))
     named = metadata.model if model is None else model
     source = as_source_model(named, example_input=example_input, repo=repo)
     source = source.with_module(copy.deepcopy(source.module).float().cpu().eval())

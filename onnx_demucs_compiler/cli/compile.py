@@ -44,7 +44,9 @@ def compile(  # noqa: A001 - the command's name
         Literal["add", "minus"],
         typer.Option(help="What is left: the other stems added, or the mix minus STEM."),
     ] = "add",
-    precision: Annotated[str, typer.Option(help="Of weights and arithmetic: fp32.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, or fp16-weights (stored in half precision).")
+    ] = "fp32",
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
     batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
     length: Annotated[
@@ -76,7 +78,8 @@ def compile(  # noqa: A001 - the command's name
         Path | None, typer.Option(metavar="FILE", help="Verify on this audio as well.")
     ] = None,
     min_snr: Annotated[
-        float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
+        float | None,
+        typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; 50 if weights are rounded"),
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the parity check.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx if it exists.")] = False,

@@ -62,6 +62,7 @@ def print_report(report: Report, path: Path, *, explain: bool) -> None:
     console.print(
         f"{path}: {report.bytes / 1e6:.1f} MB, {report.nodes} nodes, {report.flop / 1e9:.3g} GFLOP, "
         f"{report.constant_bytes / 1e6:.1f} MB of constants beside the weights, "
+        f"{_stored(report.stored)}, "
         f"opset {report.opset}, IR {report.ir_version}, {sum(report.seconds.values()):.0f} s",
         soft_wrap=True,
     )
@@ -91,6 +92,10 @@ def stdout() -> Console:
 
 def _db(value: float) -> str:
     return "exact" if value == math.inf else f"{value:.1f}"
+
+
+def _stored(stored: dict[str, int]) -> str:
+    return " + ".join(f"{size / 1e6:.1f} MB {how}" for how, size in stored.items())
 
 
 def _rules(report: Report) -> Table:

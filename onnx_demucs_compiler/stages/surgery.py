@@ -37,12 +37,15 @@ def surgeon(model: ir.Model) -> Iterator[Any]:
 
     Yields:
         ``onnx_graphsurgeon.Graph``. It carries no node metadata; what the nodes had is given back to
-        those that still have their names.
+        those that still have their names, and to initializers likewise.
     """
     metadata = {node.name: dict(node.metadata_props) for node in model.graph.all_nodes()}
+    stored = {name: dict(value.metadata_props) for name, value in model.graph.initializers.items()}
     graph = gs.import_onnx(ir.to_proto(model))
     yield graph
     edited = ir.from_proto(gs.export_onnx(graph, do_type_check=False))
     for node in edited.graph.all_nodes():
         node.metadata_props.update(metadata.get(node.name, {}))
+    for name, value in edited.graph.initializers.items():
+        value.metadata_props.update(stored.get(name, {}))
     model.graph = edited.graph

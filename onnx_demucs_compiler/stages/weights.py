@@ -65,7 +65,7 @@ def may_fold(node: ir.Node) -> bool | None:
         ``False`` to leave the node alone, ``None`` to let the folder's own limits decide.
     """
     values = [value for value in node.inputs if value is not None]
-    if any(_is_weight(value) for value in values):
+    if any(is_weight(value) for value in values):
         return False
     large = any(value.const_value is not None and value.const_value.size > LARGE for value in values)
     return False if large and node.op_type in LAYOUTS else None
@@ -75,11 +75,11 @@ def store_as_used(model: ir.Model) -> None:
     """Store each weight whose only use is in parts, or in another layout, as what is used, in place."""
     for node in list(model.graph):
         weight = node.inputs[0] if node.op_type == "Split" else None
-        if weight is not None and _is_weight(weight) and len(weight.uses()) == 1:
+        if weight is not None and is_weight(weight) and len(weight.uses()) == 1:
             _cut(model.graph, node, weight)
     for node in list(model.graph):
         weight = node.inputs[0] if node.op_type in LAYOUTS else None
-        if weight is None or not _is_weight(weight) or len(weight.uses()) > 1:
+        if weight is None or not is_weight(weight) or len(weight.uses()) > 1:
             continue
         if any(value is None or value.const_value is None for value in node.inputs):
             continue
@@ -119,7 +119,8 @@ def _stored(weight: ir.Value, name: str, array: NDArray[Any]) -> ir.Value:
     return stored
 
 
-def _is_weight(value: ir.Value) -> bool:
+def is_weight(value: ir.Value) -> bool:
+    """Whether a value is a parameter of the module, or made of one, as it is stored."""
     return value.is_initializer() and value.metadata_props.get(KIND) == "PARAMETER"
 
 

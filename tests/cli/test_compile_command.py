@@ -159,7 +159,7 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
         (["--target", "web"], "target=web is not supported yet; use portable, ort"),
         (["--target", "gpu"], "target=gpu is not a value it takes; use portable, ort"),
         (["--interface", "mag"], "interface=mag is not a value it takes; use waveform, core"),
-        (["--precision", "int8"], "precision=int8 is not supported yet; use fp32"),
+        (["--precision", "int8"], "precision=int8 is not supported yet; use fp32, fp16-weights"),
         (["--opset", "16"], "opset=16 is not a value it takes; use 17, 18,"),
         (["--batch", "-1"], "batch='-1' is not a value it takes; use a whole number from 1, or dynamic"),
         (["--length", "long"], "length=long is not a value it takes; use segment, dynamic"),

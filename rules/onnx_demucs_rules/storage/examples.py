@@ -17,10 +17,11 @@ class SameTwice(nn.Module):
     first: Tensor
     second: Tensor
 
-    def __init__(self) -> None:
-        """4096 numbers each."""
+    def __init__(self, *, whole: bool = False) -> None:
+        """4096 numbers each: cosines, or whole ones from 0 to 63."""
         super().__init__()
-        table = torch.arange(4096.0).reshape(64, 64).cos()
+        numbers = torch.arange(4096.0).reshape(64, 64)
+        table = numbers % 64 if whole else numbers.cos()
         self.register_buffer("first", table)
         self.register_buffer("second", table.clone())
 

@@ -1,0 +1,82 @@
+"""How initializers are stored: in fewer bytes than they are computed with, and decoded when loaded.
+
+What decodes them are nodes that no input reaches, at the head of the outer graph: a runtime folds them once,
+and the body of a loop does not run them again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+# What an initializer says of how it is stored; the finished file has no metadata of initializers.
+STORED = "onnx_demucs.stored"
+
+LOSSLESS = "float16, lossless"
+ROUNDED = "float16, rounded"
+INT8 = "int8"
+FLOAT32 = "float32"
+
+
+def float_initializers(graph: ir.Graph) -> list[ir.Value]:
+    """The float32 initializers that are used inside the graph only."""
+    return [
+        value
+        for value in graph.initializers.values()
+        if value.const_value is not None
+        and value.const_value.dtype == ir.DataType.FLOAT
+        and not value.is_graph_output()
+    ]
+
+
+def encode(
+    graph: ir.Graph,
+    value: ir.Value,
+    array: NDArray[Any],
+    how: str,
+    decode: Callable[[Tape, ir.Value], ir.Value],
+    rule: str,
+) -> None:
+    """Store an array under the name of an initializer, and let its users have what is decoded from it.
+
+    Args:
+        graph: the outer graph.
+        value: the initializer that is replaced.
+        array: what is stored in its place.
+        how: one of this module's words for that.
+        decode: from the stored value to the one that is computed with, by nodes on the tape.
+        rule: whose nodes these are.
+    """
+    name = value.name
+    assert name is not None, "an initializer has a name"
+    stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
+    stored.dtype = ir.DataType.from_numpy(array.dtype)
+    stored.metadata_props.update(value.metadata_props | {STORED: how})
+    tape = Tape()
+    decoded = decode(tape, stored)
+    decoded.name, decoded.shape, decoded.type = f"{name}.float32", value.shape, value.type
+    value.replace_all_uses_with(decoded)
+    del graph.initializers[name]
+    graph.register_initializer(stored)
+    for node in tape.nodes:
+        node.metadata_props[RULE_KEY] = rule
+    graph.insert_before(graph[0], tape.nodes)
+
+
+def stored_bytes(model: ir.Model) -> dict[str, int]:
+    """The bytes of the initializers of floating point numbers, by how they are stored."""
+    found: Counter[str] = Counter()
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype != ir.DataType.INT64:
+            found[value.metadata_props.get(STORED, FLOAT32)] += value.const_value.nbytes
+    return dict(sorted(found.items()))
