@@ -17,6 +17,7 @@ from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
 from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
+from onnx_demucs_compiler.quantisation import Quantiser
 from onnx_demucs_compiler.report import Recorder, Report
 from onnx_demucs_compiler.rule import Stage
 from onnx_demucs_compiler.ruleset import RuleSet, default_rules
@@ -85,7 +86,8 @@ def compile(  # noqa: A001 - the verb of the trade
             ``"spectral"``, ``"openkara"``, which leave the STFT to the host
             (:mod:`onnx_demucs_compiler.interface`).
         stems: sources to keep, in this order; all when None.
-        precision: ``"fp32"``, or ``"fp16-weights"``, computed in float32 from weights stored in float16.
+        precision: ``"fp32"``; ``"fp16-weights"``, computed in float32 from weights stored in float16; or
+            ``"int8"``, as many weights in eight bits as keep ``min_snr_db``.
         opset: of ``ai.onnx``, 17 to 26; 18 when None.
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
@@ -100,7 +102,7 @@ def compile(  # noqa: A001 - the verb of the trade
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
         min_snr_db: the gate in dB. When None 100, or 12 less than PyTorch's own float32 reaches, if that is
-            lower; 50 where weights had to be rounded.
+            lower; 50 where weights had to be rounded; 40, to be searched for, with ``int8``.
         extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
             the shape of the model's input.
         on_step: called with the name of each step as it starts.
@@ -123,6 +125,8 @@ def compile(  # noqa: A001 - the verb of the trade
         two_stems=two_stems,
         other_method=other_method,
     )
+    if precision == "int8" and not verify:
+        raise UsageError("int8 is a matter of measurement: which weights it takes depends on it; verify")
     rules = default_rules() if rules is None else rules
     if not isinstance(rules, RuleSet):
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
@@ -134,7 +138,18 @@ def compile(  # noqa: A001 - the verb of the trade
         subject = Subject(source, options)
         example = subject.example()
         run_once(source, example)
-    graph = build(source, example, rules, options, recorder)
+    signals = probe_signals(subject.probe(), source.sample_rate)
+    signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
+    quantiser: Quantiser | None = None
+    if precision == "int8":
+        first, last = _before_and_after_precision(rules)
+        graph = build(source, example, first, options, recorder)
+        with recorder.step("quantise"):
+            quantiser = Quantiser(graph, last.stage(Stage.SURGERY, target), options, subject, signals)
+            options = replace(options, keep=quantiser.keep(Gate.of(precision, min_snr_db).min_snr_db))
+            graph = quantiser.quantised(options.keep, recorder)
+    else:
+        graph = build(source, example, rules, options, recorder)
     with recorder.step("finish"), quiet():
         at_opset(graph, options.opset)
         stored = stored_bytes(graph)
@@ -145,9 +160,7 @@ def compile(  # noqa: A001 - the verb of the trade
     measurements: tuple[Measurement, ...] = ()
     if verify:
         with recorder.step("verify"):
-            signals = probe_signals(subject.probe(), source.sample_rate)
-            signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
-            measurements = measure(data, subject, signals)
+            measurements = quantiser.measure(data) if quantiser else measure(data, subject, signals)
             gate.check(measurements)
     report = Report(
         model=source.name,
@@ -166,8 +179,15 @@ def compile(  # noqa: A001 - the verb of the trade
         ir_version=proto.ir_version,
         fidelity=measurements,
         min_snr_db=gate.min_snr_db if verify else None,
+        speedup=quantiser.speedup(data) if quantiser else None,
     )
     return CompiledModel(proto, metadata, report)
+
+
+def _before_and_after_precision(rules: RuleSet) -> tuple[RuleSet, RuleSet]:
+    """The rules that make a graph in float32, and those that then decide how its weights are stored."""
+    last = RuleSet(rule for rule in rules if "precision" in rule.tags)
+    return RuleSet(rule for rule in rules if rule.name not in last), last
 
 
 @lstm_by_shape()

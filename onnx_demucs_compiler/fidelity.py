@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Arrays = list[NDArray[Any]]
 
-DEFAULT_MIN_SNR_DB = {"fp32": 100.0, "fp16-weights": 100.0}
+DEFAULT_MIN_SNR_DB = {"fp32": 100.0, "fp16-weights": 100.0, "int8": 40.0}
 
 # Where weights have been rounded to eleven bits the graph computes another function than the model, on
 # purpose. Each tensor keeps 73 dB of itself; what a hundred layers make of that is measured at 60 and more.
@@ -98,6 +99,8 @@ class Gate:
             return cls(min_snr_db)
         if precision not in DEFAULT_MIN_SNR_DB:
             raise CompilerError(f"no gate is known for precision {precision}; give one in dB")
+        if precision == "int8":
+            return cls(DEFAULT_MIN_SNR_DB[precision])
         if rounded:
             return cls(ROUNDED_MIN_SNR_DB)
         return cls(DEFAULT_MIN_SNR_DB[precision], follows_torch=True)
@@ -161,8 +164,6 @@ def measure(
 ) -> tuple[Measurement, ...]:
     """Run the compiled graph, PyTorch float32 and PyTorch float64 on signals.
 
-    Where PyTorch float32 is silent its output is the reference, and float64 is not run.
-
     Args:
         model: the ONNX model.
         subject: what it was compiled from, and how.
@@ -173,22 +174,71 @@ def measure(
         CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
     """
     _check_shapes(signals, subject)
+    session = open_session(model)
+    return References(subject, signals).measure(session)
+
+
+class References:
+    """What the model itself makes of signals, for any number of graphs to be compared with.
+
+    Where PyTorch float32 is silent its output is the reference, and float64 is not run.
+    """
+
+    def __init__(self, subject: Subject, signals: Mapping[str, tuple[torch.Tensor, ...]]) -> None:
+        """Run PyTorch in float32 and float64 on mixes in the shape of ``subject.probe()``, by name.
+
+        Raises:
+            UsageError: a signal has another shape than the artefact takes.
+            CompilerError: the module cannot run in float64.
+        """
+        _check_shapes(signals, subject)
+        self._subject = subject
+        self._known: dict[str, tuple[tuple[torch.Tensor, ...], Arrays, Arrays]] = {}
+        double = copy.deepcopy(subject.source.module).double()
+        for signal, mix in signals.items():
+            inputs = subject.inputs(*mix)
+            single = subject.run(subject.source.module, inputs)
+            reference = single if all(map(_silent, single)) else _run_double(subject, double, inputs)
+            self._known[signal] = inputs, single, reference
+
+    def measure(
+        self, model: ort.InferenceSession | onnx.ModelProto | bytes, *, first_only: bool = False
+    ) -> tuple[Measurement, ...]:
+        """Compare a graph on all signals, or on the first.
+
+        Raises:
+            CompilerError: ONNX Runtime refuses the graph.
+        """
+        session = model if isinstance(model, ort.InferenceSession) else open_session(model)
+        names = [item.name for item in session.get_inputs()]
+        measurements: list[Measurement] = []
+        for signal, (inputs, single, reference) in list(self._known.items())[: 1 if first_only else None]:
+            feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+            outputs = session.run(None, feeds)
+            measurements += _compare(signal, self._subject, reference, single, outputs)
+        return tuple(measurements)
+
+    def seconds(self, session: ort.InferenceSession) -> float:
+        """How long one run on the first of the signals takes."""
+        inputs, _, _ = next(iter(self._known.values()))
+        names = [item.name for item in session.get_inputs()]
+        feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+        start = perf_counter()
+        session.run(None, feeds)
+        return perf_counter() - start
+
+
+def open_session(model: onnx.ModelProto | bytes) -> ort.InferenceSession:
+    """A session with the runtime's own options.
+
+    Raises:
+        CompilerError: ONNX Runtime refuses the graph.
+    """
     payload = model if isinstance(model, bytes) else model.SerializeToString()
     try:
-        session = ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise CompilerError(f"ONNX Runtime cannot load the compiled graph: {error}") from error
-    names = [item.name for item in session.get_inputs()]
-    double = copy.deepcopy(subject.source.module).double()
-    measurements: list[Measurement] = []
-    for signal, mix in signals.items():
-        inputs = subject.inputs(*mix)
-        single = subject.run(subject.source.module, inputs)
-        reference = single if all(map(_silent, single)) else _run_double(subject, double, inputs)
-        feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-        outputs = session.run(None, feeds)
-        measurements += _compare(signal, subject, reference, single, outputs)
-    return tuple(measurements)
 
 
 def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:

@@ -29,7 +29,7 @@ class ArtifactMetadata:
         segment: samples per channel that one run takes.
         interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
             ``openkara`` (:mod:`onnx_demucs_compiler.interface`).
-        precision: ``fp32`` or ``fp16-weights``.
+        precision: ``fp32``, ``fp16-weights`` or ``int8``.
         target: ``portable`` or ``ort``.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.

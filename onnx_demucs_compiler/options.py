@@ -12,6 +12,8 @@ OPSETS = range(17, 27)
 
 TARGETS_READY = ("portable", "ort")
 
+PRECISIONS = ("fp32", "fp16-weights", "int8")
+
 INTERFACES = ("waveform", "core", "spectral", "openkara")
 
 
@@ -31,6 +33,7 @@ class Options:
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
         two_stems: the one source to keep, beside what is left without it.
         other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
+        keep: with ``int8``, the weights that are stored in float16 instead, by their initializers' names.
         sources: the model's own sources, in the order of the graph's second axis, for rules to look up.
     """
 
@@ -45,13 +48,14 @@ class Options:
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     other_method: str = "add"
+    keep: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what this version cannot do, naming what it can."""
         _one_of("target", self.target, ready=TARGETS_READY, planned=("web",))
         _one_of("interface", self.interface, ready=INTERFACES, planned=())
-        _one_of("precision", self.precision, ready=("fp32", "fp16-weights"), planned=("int8",))
+        _one_of("precision", self.precision, ready=PRECISIONS, planned=())
         _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
         self._check_length()
         _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())

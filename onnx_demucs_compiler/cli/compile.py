@@ -44,9 +44,7 @@ def compile(  # noqa: A001 - the command's name
         Literal["add", "minus"],
         typer.Option(help="What is left: the other stems added, or the mix minus STEM."),
     ] = "add",
-    precision: Annotated[
-        str, typer.Option(help="fp32, or fp16-weights (stored in half precision).")
-    ] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, fp16-weights (half the file) or int8.")] = "fp32",
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
     batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
     length: Annotated[
@@ -79,7 +77,7 @@ def compile(  # noqa: A001 - the command's name
     ] = None,
     min_snr: Annotated[
         float | None,
-        typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; 50 if weights are rounded"),
+        typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; fp16 rounded 50; int8 40"),
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the parity check.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx if it exists.")] = False,

@@ -26,6 +26,7 @@ STEPS = {
     "translate": "translating to ONNX",
     "rewrite": "rewriting subgraphs",
     "surgery": "operating on the graph",
+    "quantise": "searching for weights that eight bits can hold",
     "finish": "checking the graph",
     "verify": "comparing with the model in float64",
     "write": "writing",
@@ -59,6 +60,11 @@ def print_report(report: Report, path: Path, *, explain: bool) -> None:
         print_fidelity(report.fidelity)
     else:
         console.print("not verified (--no-verify)")
+    if report.speedup is not None:
+        console.print(
+            f"{len(report.options['keep'])} weights kept out of int8 for {report.min_snr_db:g} dB; "
+            f"{report.speedup:.2f} times as fast as float32 here"
+        )
     console.print(
         f"{path}: {report.bytes / 1e6:.1f} MB, {report.nodes} nodes, {report.flop / 1e9:.3g} GFLOP, "
         f"{report.constant_bytes / 1e6:.1f} MB of constants beside the weights, "

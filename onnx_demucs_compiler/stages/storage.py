@@ -39,6 +39,28 @@ def float_initializers(graph: ir.Graph) -> list[ir.Value]:
     ]
 
 
+def store(graph: ir.Graph, value: ir.Value, array: NDArray[Any], how: str) -> ir.Value:
+    """Store an array under the name of an initializer, which goes; its users are left to the caller.
+
+    Args:
+        graph: the outer graph.
+        value: the initializer that is replaced.
+        array: what is stored in its place.
+        how: one of this module's words for that.
+
+    Returns:
+        What is stored.
+    """
+    name = value.name
+    assert name is not None, "an initializer has a name"
+    stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
+    stored.dtype = ir.DataType.from_numpy(array.dtype)
+    stored.metadata_props.update(value.metadata_props | {STORED: how})
+    del graph.initializers[name]
+    graph.register_initializer(stored)
+    return stored
+
+
 def encode(
     graph: ir.Graph,
     value: ir.Value,
@@ -47,7 +69,7 @@ def encode(
     decode: Callable[[Tape, ir.Value], ir.Value],
     rule: str,
 ) -> None:
-    """Store an array under the name of an initializer, and let its users have what is decoded from it.
+    """Store an array (:func:`store`) and let the initializer's users have what is decoded from it.
 
     Args:
         graph: the outer graph.
@@ -57,17 +79,11 @@ def encode(
         decode: from the stored value to the one that is computed with, by nodes on the tape.
         rule: whose nodes these are.
     """
-    name = value.name
-    assert name is not None, "an initializer has a name"
-    stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
-    stored.dtype = ir.DataType.from_numpy(array.dtype)
-    stored.metadata_props.update(value.metadata_props | {STORED: how})
+    stored = store(graph, value, array, how)
     tape = Tape()
     decoded = decode(tape, stored)
-    decoded.name, decoded.shape, decoded.type = f"{name}.float32", value.shape, value.type
+    decoded.name, decoded.shape, decoded.type = f"{stored.name}.float32", value.shape, value.type
     value.replace_all_uses_with(decoded)
-    del graph.initializers[name]
-    graph.register_initializer(stored)
     for node in tape.nodes:
         node.metadata_props[RULE_KEY] = rule
     graph.insert_before(graph[0], tape.nodes)

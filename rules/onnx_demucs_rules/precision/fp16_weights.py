@@ -40,7 +40,7 @@ SHAPE, HALF = ((2, 64),), {"precision": NAME}
     "bytes that it has.",
     numerics=Numerics(min_snr_db=60),
     tags={"precision", "storage"},
-    after=["chosen-stems", "identical-initializers-once", "select-early", "select-pieces",
+    after=["chosen-stems", "identical-initializers-once", "int8-weights", "select-early", "select-pieces",
            "track-in-one-call", "waveform-interface"],
     cases=[
         Case("from-half", lambda: linear(half=True), SHAPE, options=HALF, ops={"Cast": 1}),
@@ -52,6 +52,8 @@ SHAPE, HALF = ((2, 64),), {"precision": NAME}
         Case("too-fine", lambda: linear(1e-5), SHAPE, options=HALF, fires=0,
              because="too fine for float16"),
         Case("small", lambda: linear(size=8), ((2, 8),), options=HALF, fires=0, because="too small"),
+        Case("what-int8-leaves", linear, SHAPE, options={"precision": "int8", "keep": ("weight",)},
+             beside=("int8-weights",), ops={"Cast": 1, "MatMulInteger": 0}),
         Case("float32", linear, SHAPE, fires=0, because="the precision is fp32"),
     ],
 )  # fmt: skip
@@ -59,9 +61,10 @@ def fp16_weights(model: ir.Model, options: Options) -> int | Refusal:
     """A float32 initializer → a float16 one and a ``Cast``, which runtimes fold when they load the model.
 
     Whatever float16 says exactly is stored in it. Else matrices and kernels that are weights of the model are
-    rounded; tables that rules made, biases, norms and scales stay as they are.
+    rounded; tables that rules made, biases, norms and scales stay as they are. With ``int8`` it takes what
+    that leaves.
     """
-    if options.precision != NAME:
+    if options.precision not in (NAME, "int8"):
         return Refusal(f"the precision is {options.precision}")
     graph, kept = model.graph, Counter[str]()
     fired = 0

@@ -1,0 +1,169 @@
+"""Weights in eight bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+from torch import nn
+
+from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.storage import INT8, encode, float_initializers, store
+from onnx_demucs_compiler.stages.weights import is_weight
+from onnx_demucs_rules.precision.examples import linear
+from onnx_demucs_rules.storage.examples import SameTwice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onnx_demucs_compiler.options import Options
+
+NAME = "int8-weights"
+
+LARGE = 4096
+"""Elements from which on a matrix is worth its scales."""
+
+STEPS = 127
+
+SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
+
+
+@graph_pass(
+    name=NAME,
+    why="Three quarters of a file are bits that few would hear, and matrix products of bytes are faster.",
+    numerics=Numerics(min_snr_db=38),
+    tags={"precision", "storage"},
+    after=["chosen-stems", "identical-initializers-once", "select-early", "select-pieces",
+           "track-in-one-call", "waveform-interface"],
+    cases=[
+        Case("product", linear, SHAPE, options=EIGHT, ops={"MatMulInteger": 1, "MatMul": 0}),
+        Case("rows", linear, ((3, 64),), options=EIGHT, ops={"Gemm": 1, "Cast": 1}),
+        Case("convolution", lambda: nn.Conv1d(16, 64, 5), ((2, 16, 37),), options=EIGHT,
+             ops={"Conv": 1, "Cast": 1}),
+        Case("kept", linear, SHAPE, options=EIGHT | {"keep": ("weight",)}, fires=0,
+             because="kept in float16"),
+        Case("small", lambda: linear(size=8), ((2, 8),), options=EIGHT, fires=0,
+             because="no weight is large"),
+        Case("a-table", SameTwice, SHAPE, options=EIGHT, fires=0, because="no weight is large"),
+        Case("float32", linear, SHAPE, fires=0, because="the precision is fp32"),
+    ],
+)  # fmt: skip
+def int8_weights(model: ir.Model, options: Options) -> int | Refusal:
+    """``MatMul(x, W)`` → ``MatMulInteger`` of bytes; any other large weight → int8, decoded when loaded.
+
+    Each column, or each slice along the axis that loses least, has a scale of its own. What the search for a
+    floor keeps (``options.keep``) is left to ``fp16-weights``.
+    """
+    if options.precision != "int8":
+        return Refusal(f"the precision is {options.precision}")
+    large = [value for value in float_initializers(model.graph) if _is_large(value)]
+    chosen = [value for value in large if value.name not in options.keep]
+    products = _Products(model.graph)
+    for value in chosen:
+        if _only_multiplied_with(value):
+            products.quantise(value)
+        else:
+            _store(model.graph, value)
+    if large and not chosen:
+        return Refusal(f"all {len(large)} large weights are kept in float16")
+    return len(chosen) or Refusal("no weight is large")
+
+
+def _is_large(value: ir.Value) -> bool:
+    sizes = [size for size in value.const_value.shape if size != 1] if value.const_value is not None else []
+    return is_weight(value) and len(sizes) > 1 and int(np.prod(sizes)) >= LARGE  # type: ignore[arg-type]
+
+
+def _only_multiplied_with(value: ir.Value) -> bool:
+    """Whether a value is a matrix that is the right factor of products, and nothing else."""
+    assert value.const_value is not None, "an initializer has a value"
+    uses = value.uses()
+    return len(value.const_value.shape) == 2 and all(
+        (node.op_type, node.domain, index) == ("MatMul", "", 1) for node, index in uses
+    )
+
+
+class _Products:
+    """Matrix products of bytes in the place of those of floats."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.quantised: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ir.Value, ir.Value]] = {}
+
+    def quantise(self, weight: ir.Value) -> None:
+        """Store a weight as bytes and multiply bytes wherever it is a factor."""
+        assert weight.const_value is not None, "an initializer has a value"
+        array, scale = _quantised(weight.const_value.numpy(), 1)
+        users = [node for node, _ in weight.uses()]
+        stored = store(self.graph, weight, array, INT8)
+        scales = _initializer(self.graph, f"{stored.name}.scale", scale[0])
+        for node in users:
+            self._multiply(node, stored, scales)
+
+    def _multiply(self, node: ir.Node, weight: ir.Value, scales: ir.Value) -> None:
+        tape, result = Tape(), node.outputs[0]
+        signal, level, zero = self._bytes_of(tape, node)
+        product = tape.op("MatMulInteger", [signal, weight, zero])
+        factor = tape.op("Mul", [level, scales])
+        product = tape.op("Cast", [product], {"to": ir.DataType.FLOAT})
+        scaled = tape.op("Mul", [product, factor])
+        scaled.name, scaled.shape, scaled.type = f"{result.name}.int8", result.shape, result.type
+        result.replace_all_uses_with(scaled, replace_graph_outputs=True)
+        _insert(node, tape)
+        assert node.graph is not None, "the node stands in a graph"
+        node.graph.remove(node, safe=True)
+
+    def _bytes_of(self, tape: Tape, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """A signal in bytes, their step and their zero; once for all products that a value goes into."""
+        signal, graph = node.inputs[0], node.graph
+        assert signal is not None, "a product has two factors"
+        assert isinstance(graph, ir.Graph), "the node stands in a graph"
+        if (signal, graph) not in self.quantised:
+            found = tape.op_multi_out("DynamicQuantizeLinear", [signal], num_outputs=3)
+            self.quantised[signal, graph] = (found[0], found[1], found[2])
+        return self.quantised[signal, graph]
+
+
+def _insert(before: ir.Node, tape: Tape) -> None:
+    assert before.graph is not None, "the node stands in a graph"
+    for node in tape.nodes:
+        node.metadata_props[RULE_KEY] = NAME
+    before.graph.insert_before(before, tape.nodes)
+
+
+def _store(graph: ir.Graph, value: ir.Value) -> None:
+    """Eight bits in the file, the same arithmetic."""
+    assert value.const_value is not None, "an initializer has a value"
+    original = value.const_value.numpy()
+    axes = [axis for axis, size in enumerate(original.shape) if size > 1]
+    array, scale = min(
+        (_quantised(original, axis) for axis in axes), key=lambda pair: _noise(original, *pair)
+    )
+    scales = _initializer(graph, f"{value.name}.scale", scale)
+
+    def decode(tape: Tape, stored: ir.Value) -> ir.Value:
+        return tape.op("Mul", [tape.op("Cast", [stored], {"to": ir.DataType.FLOAT}), scales])
+
+    encode(graph, value, array, INT8, decode, NAME)
+
+
+def _quantised(array: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Whole numbers up to ±127, and their step for each index of the axis."""
+    others = tuple(each for each in range(array.ndim) if each != axis)
+    peaks = np.abs(array).max(axis=others, keepdims=True)
+    scale = (np.where(peaks > 0, peaks, 1) / STEPS).astype(np.float32)
+    return np.rint(array / scale).clip(-STEPS, STEPS).astype(np.int8), scale
+
+
+def _noise(original: NDArray[Any], array: NDArray[np.int8], scale: NDArray[np.float32]) -> float:
+    return float(np.square(original - array * scale, dtype=np.float64).sum())
+
+
+def _initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
+    value.dtype = ir.DataType.from_numpy(array.dtype)
+    graph.register_initializer(value)
+    return value

@@ -1,0 +1,128 @@
+"""Weights in eight bits: as many as keep the floor."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto
+from torch import Tensor, nn
+
+from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
+from onnx_demucs_compiler.fidelity import Measurement
+from onnx_demucs_compiler.quantisation import MEMBERS, SHARE, weights_to_keep
+from onnx_demucs_compiler.stages.storage import FLOAT32, INT8, ROUNDED
+
+
+class Deep(nn.Module):
+    """Stems by convolutions and products, of which one weight has a wild outlier: eight bits ruin it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.first = nn.Conv1d(2, 64, 9, padding=4)
+        self.spoilt, self.sound = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.kernel = nn.Conv1d(64, 64, 3, padding=1)
+        self.last = nn.Conv1d(64, 4, 9, padding=4)
+        with torch.no_grad():
+            self.spoilt.weight[:, 0] = 0
+            self.spoilt.weight[range(64), range(64)] += 30
+
+    def forward(self, mix: Tensor) -> Tensor:
+        rows = self.first(mix).tanh().transpose(1, 2)
+        rows = rows + self.sound(self.spoilt(rows)).tanh()
+        return self.last(self.kernel(rows.transpose(1, 2)).tanh()).unflatten(1, (2, 2))
+
+
+@pytest.fixture(scope="module")
+def deep() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Deep().eval()
+
+
+@pytest.fixture(scope="module")
+def loose(deep: nn.Module) -> CompiledModel:
+    return compile(deep, precision="int8", min_snr_db=5)
+
+
+def types(artefact: CompiledModel) -> dict[str, int]:
+    return {item.name: item.data_type for item in artefact.model.graph.initializer}
+
+
+def worst(artefact: CompiledModel) -> float:
+    return min(item.snr_db for item in artefact.report.fidelity if not item.silent)
+
+
+def test_all_large_weights_where_that_is_good_enough(loose: CompiledModel) -> None:
+    found = types(loose)
+    eight = {name for name, kind in found.items() if kind == TensorProto.INT8}
+    assert eight == {"spoilt.weight", "sound.weight", "kernel.weight"}
+    assert loose.report.options["keep"] == ()
+    assert loose.report.stored[INT8] == 64 * 64 * 5
+    assert loose.report.operators["MatMulInteger"] == 2
+    assert loose.metadata.precision == "int8"
+    assert dict(loose.metadata.stored) == loose.report.stored
+    assert loose.report.speedup is not None
+
+
+def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel) -> None:
+    floor = worst(loose) + 3
+    artefact = compile(deep, precision="int8", min_snr_db=floor)
+    assert worst(artefact) >= floor
+    assert artefact.report.options["keep"] == ("spoilt.weight",)
+    assert types(artefact)["spoilt.weight"] == TensorProto.FLOAT16
+    assert types(artefact)["sound.weight"] == TensorProto.INT8
+    assert artefact.report.stored.keys() == {INT8, FLOAT32, ROUNDED}
+
+
+def test_out_of_reach(deep: nn.Module) -> None:
+    with pytest.raises(CompilerError, match=r"int8 cannot keep 120 dB: even in float16 .* \d+\.\d dB; ask"):
+        compile(deep, precision="int8", min_snr_db=120)
+
+
+def test_nothing_is_quantised_unmeasured(deep: nn.Module) -> None:
+    with pytest.raises(UsageError, match="int8 is a matter of measurement"):
+        compile(deep, precision="int8", verify=False)
+
+
+def test_two_compiles_agree(deep: nn.Module, loose: CompiledModel) -> None:
+    again = compile(deep, default, precision="int8", min_snr_db=5)
+    assert again.model.SerializeToString(deterministic=True) == loose.model.SerializeToString(
+        deterministic=True
+    )
+
+
+class Noises:
+    """A model of noises that add up, in the place of a graph."""
+
+    def __init__(self, noises: dict[str, float]) -> None:
+        self.noises, self.calls = noises, 0
+
+    def __call__(self, keep: Iterable[str]) -> list[Measurement]:
+        self.calls += 1
+        noise = 1e-9 + sum(value for name, value in self.noises.items() if name not in set(keep))
+        snr = float(-10 * np.log10(noise))
+        return [
+            Measurement("noise", "stem", snr, 120, 0, False),
+            Measurement("silence", "stem", -9, 0, 0, True),
+        ]
+
+
+def test_the_search_keeps_as_few_bytes_as_it_can() -> None:
+    rng = np.random.default_rng(0)
+    sizes = {f"weight {index}": int(rng.integers(4_000, 40_000)) for index in range(200)}
+    noises = dict.fromkeys(sizes, 1e-07) | {"weight 7": 1e-3, "weight 150": 1e-2}
+    measure, probe = Noises(noises), Noises(noises)
+    keep = weights_to_keep(sizes, measure, probe, floor_db=40)
+    assert {"weight 7", "weight 150"} <= set(keep)
+    assert len(keep) <= 2 * MEMBERS
+    assert measure.calls <= 8
+    assert probe.calls <= 200 / MEMBERS + 2 * SHARE
+
+
+def test_no_search_where_the_floor_holds_at_once() -> None:
+    measure = Noises({"a": 1e-6})
+    assert weights_to_keep({"a": 1}, measure, measure, floor_db=40) == ()
+    assert measure.calls == 1
