@@ -25,6 +25,7 @@ def main() -> None:
         "docs/models.md": models(),
         "docs/performance.md": performance(),
         "docs/stems.md": stems(),
+        "docs/deployment/precision.md": precision(),
     }
     for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
@@ -199,6 +200,42 @@ def stems() -> str:
         [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],
           row.get("seconds", "")] for name, row in _load("chosen_stems")["graphs"].items()],
     )  # fmt: skip
+
+
+def precision() -> str:
+    """What each precision costs and saves, and each way to quantise."""
+    found = _load("precision")
+    bag = found["bag"]
+    return "\n\n".join(
+        [
+            f"`{found['model']}`, target {found['target']}, {found['machine']}, {found['threads']} threads, "
+            f"{_versions(found)}, {found['date']}:",
+            _table(
+                ["", "MB", "of which lossless", "rounded", "int8", "float32", "worst stem on noise, dB",
+                 "on a song", "s per segment", "CPU s", "s to load", "peak memory, MB"],
+                [[name, f"{row['bytes'] / 1e6:.2f}",
+                  *(f"{row['stored'].get(how, 0) / 1e6:.2f}"
+                    for how in ("float16, lossless", "float16, rounded", "int8", "float32")),
+                  *(min(row["snr_db"][signal].values()) for signal in ("noise", "song")),
+                  *_run(row)] for name, row in found["graphs"].items()],
+            ),
+            "The output of *released, fp16-weights* and that of *released, fp32* are "
+            + ("the same to the last bit. "
+               if found["graphs"]["released, fp16-weights"]["same_bits_as_fp32"] else "**not** the same. ")
+            + f"`{bag['model']}` from weights in half precision is {bag['bytes'] / 1e6:.1f} MB.",
+            "Ways to store all large weights of the float32 graph in eight bits, or to compute with them:",
+            _table(
+                ["", "MB", "worst stem against float32, dB", "s per segment", "CPU s", "s to load",
+                 "peak memory, MB"],
+                [[name, f"{row['bytes'] / 1e6:.1f}", row["snr_db"], *_run(row)]
+                 for name, row in found["kinds"].items()],
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _run(row: dict[str, Any]) -> list[Any]:
+    return [row["seconds"], row["cpu_seconds"], row["load_seconds"], row["peak_rss_mb"]]
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

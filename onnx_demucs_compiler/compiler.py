@@ -126,7 +126,7 @@ def compile(  # noqa: A001 - the verb of the trade
         other_method=other_method,
     )
     if precision == "int8" and not verify:
-        raise UsageError("int8 is a matter of measurement: which weights it takes depends on it; verify")
+        raise UsageError("precision=int8 is chosen by measuring; leave out verify=False")
     rules = default_rules() if rules is None else rules
     if not isinstance(rules, RuleSet):
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")

@@ -112,6 +112,8 @@ def compile(  # noqa: A001 - the command's name
     rules = _rules(without or [], with_ or [], plugin or [])
     if no_verify and (verify_audio or min_snr is not None):
         raise UsageError("--no-verify excludes --verify-audio and --min-snr; leave one of them out")
+    if no_verify and precision == "int8":
+        raise UsageError("--no-verify excludes --precision int8, which is chosen by measuring; leave it out")
     if min_snr is not None and not math.isfinite(min_snr):
         raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
     path = output or Path(f"{_file_name(model)}.onnx")

@@ -83,7 +83,7 @@ def test_out_of_reach(deep: nn.Module) -> None:
 
 
 def test_nothing_is_quantised_unmeasured(deep: nn.Module) -> None:
-    with pytest.raises(UsageError, match="int8 is a matter of measurement"):
+    with pytest.raises(UsageError, match="int8 is chosen by measuring"):
         compile(deep, precision="int8", verify=False)
 
 
