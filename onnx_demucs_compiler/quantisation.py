@@ -113,7 +113,8 @@ class Quantiser:
 
 
 def _bytes_of(model: ir.Model) -> bytes:
-    return serialized(ir.to_proto(model))
+    with quiet():
+        return serialized(ir.to_proto(model))
 
 
 def weights_to_keep(sizes: Mapping[str, int], measure: Measure, probe: Measure, floor_db: float) -> Keep:

@@ -84,9 +84,24 @@ def encode(
     decoded = decode(tape, stored)
     decoded.name, decoded.shape, decoded.type = f"{stored.name}.float32", value.shape, value.type
     value.replace_all_uses_with(decoded)
-    for node in tape.nodes:
-        node.metadata_props[RULE_KEY] = rule
-    graph.insert_before(graph[0], tape.nodes)
+    insert_before(graph[0], tape, rule, f"{stored.name}.decoded")
+
+
+def insert_before(node: ir.Node, tape: Tape, rule: str, prefix: str) -> None:
+    """Put the nodes on a tape into the graph of a node, ahead of it.
+
+    Args:
+        node: of the outer graph or of a subgraph.
+        tape: the nodes.
+        rule: whose they are.
+        prefix: of the names of their values, which a graph and its subgraphs share and no other value has.
+    """
+    assert node.graph is not None, "the node stands in a graph"
+    for number, made in enumerate(tape.nodes):
+        made.metadata_props[RULE_KEY] = rule
+        for index, value in enumerate(made.outputs):
+            value.name = value.name or f"{prefix}.{number}.{index}"
+    node.graph.insert_before(node, tape.nodes)
 
 
 def stored_bytes(model: ir.Model) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Weights in eight bits: as many as keep the floor."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,3 +127,10 @@ def test_no_search_where_the_floor_holds_at_once() -> None:
     measure = Noises({"a": 1e-6})
     assert weights_to_keep({"a": 1}, measure, measure, floor_db=40) == ()
     assert measure.calls == 1
+
+
+@pytest.mark.parametrize("options", [{"opset": 17, "target": "ort"}, {"opset": 24, "track": True}])
+def test_beside_other_options(deep: nn.Module, loose: CompiledModel, options: dict[str, Any]) -> None:
+    artefact = compile(deep, precision="int8", min_snr_db=5, **options)
+    assert artefact.report.stored[INT8] == loose.report.stored[INT8]
+    assert worst(artefact) > 20

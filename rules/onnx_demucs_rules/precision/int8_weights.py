@@ -10,10 +10,9 @@ from onnx_ir.tape import Tape
 from torch import nn
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
-from onnx_demucs_compiler.stages.storage import INT8, encode, float_initializers, store
+from onnx_demucs_compiler.stages.storage import INT8, encode, float_initializers, insert_before, store
 from onnx_demucs_compiler.stages.weights import is_weight
-from onnx_demucs_rules.precision.examples import linear
+from onnx_demucs_rules.precision.examples import Projections, linear
 from onnx_demucs_rules.storage.examples import SameTwice
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
            "track-in-one-call", "waveform-interface"],
     cases=[
         Case("product", linear, SHAPE, options=EIGHT, ops={"MatMulInteger": 1, "MatMul": 0}),
+        Case("two-of-one-signal", Projections, SHAPE, options=EIGHT, fires=2,
+             ops={"MatMulInteger": 2, "DynamicQuantizeLinear": 1}),
         Case("rows", linear, ((3, 64),), options=EIGHT, ops={"Gemm": 1, "Cast": 1}),
         Case("convolution", lambda: nn.Conv1d(16, 64, 5), ((2, 16, 37),), options=EIGHT,
              ops={"Conv": 1, "Cast": 1}),
@@ -64,9 +65,10 @@ def int8_weights(model: ir.Model, options: Options) -> int | Refusal:
     products = _Products(model.graph)
     for value in chosen:
         if _only_multiplied_with(value):
-            products.quantise(value)
+            products.store(value)
         else:
             _store(model.graph, value)
+    products.multiply()
     if large and not chosen:
         return Refusal(f"all {len(large)} large weights are kept in float16")
     return len(chosen) or Refusal("no weight is large")
@@ -91,17 +93,22 @@ class _Products:
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
-        self.quantised: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ir.Value, ir.Value]] = {}
+        self.weights: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self.signals: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ir.Value, ir.Value]] = {}
 
-    def quantise(self, weight: ir.Value) -> None:
-        """Store a weight as bytes and multiply bytes wherever it is a factor."""
+    def store(self, weight: ir.Value) -> None:
+        """Store a weight as bytes and their scales."""
         assert weight.const_value is not None, "an initializer has a value"
         array, scale = _quantised(weight.const_value.numpy(), 1)
-        users = [node for node, _ in weight.uses()]
         stored = store(self.graph, weight, array, INT8)
         scales = _initializer(self.graph, f"{stored.name}.scale", scale[0])
-        for node in users:
-            self._multiply(node, stored, scales)
+        self.weights[weight] = stored, scales
+
+    def multiply(self) -> None:
+        """Multiply bytes wherever such a weight is a factor, in the order of the graph."""
+        for node in list(self.graph.all_nodes()):
+            if node.op_type == "MatMul" and node.inputs[1] in self.weights:
+                self._multiply(node, *self.weights[node.inputs[1]])
 
     def _multiply(self, node: ir.Node, weight: ir.Value, scales: ir.Value) -> None:
         tape, result = Tape(), node.outputs[0]
@@ -112,7 +119,7 @@ class _Products:
         scaled = tape.op("Mul", [product, factor])
         scaled.name, scaled.shape, scaled.type = f"{result.name}.int8", result.shape, result.type
         result.replace_all_uses_with(scaled, replace_graph_outputs=True)
-        _insert(node, tape)
+        insert_before(node, tape, NAME, f"{result.name}.int8")
         assert node.graph is not None, "the node stands in a graph"
         node.graph.remove(node, safe=True)
 
@@ -121,17 +128,10 @@ class _Products:
         signal, graph = node.inputs[0], node.graph
         assert signal is not None, "a product has two factors"
         assert isinstance(graph, ir.Graph), "the node stands in a graph"
-        if (signal, graph) not in self.quantised:
+        if (signal, graph) not in self.signals:
             found = tape.op_multi_out("DynamicQuantizeLinear", [signal], num_outputs=3)
-            self.quantised[signal, graph] = (found[0], found[1], found[2])
-        return self.quantised[signal, graph]
-
-
-def _insert(before: ir.Node, tape: Tape) -> None:
-    assert before.graph is not None, "the node stands in a graph"
-    for node in tape.nodes:
-        node.metadata_props[RULE_KEY] = NAME
-    before.graph.insert_before(before, tape.nodes)
+            self.signals[signal, graph] = (found[0], found[1], found[2])
+        return self.signals[signal, graph]
 
 
 def _store(graph: ir.Graph, value: ir.Value) -> None:
