@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter, process_time, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 # Idle threads of ONNX Runtime spin for a while; without a pause they take time from who comes next.
 PAUSE = 0.5
+
+WARM_UP = 2
+LOADS = 3
 
 
 def eager(model: str, threads: int) -> Run:
@@ -149,6 +154,45 @@ def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
     for entrant in opened.values():
         entrant.close()
     return runs
+
+
+def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """Load and run artefacts of one shape in turn, with the options of ``separate``.
+
+    Returns:
+        For each, medians of its seconds to load and to run and its peak memory; and what it made of noise.
+    """
+    from onnx_demucs_compiler.runtime.session import physical_cores
+    from onnx_demucs_compiler.verify import artifact_metadata
+
+    loads: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(LOADS):
+        for name, path in files.items():
+            start = perf_counter()
+            create_session(path)
+            loads[name].append(perf_counter() - start)
+    metadata = artifact_metadata(next(iter(files.values())))
+    shape = 1, metadata.audio_channels, metadata.segment
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "mix.npy", 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
+        stems = {name: folder / f"{index}.npy" for index, name in enumerate(files)}
+        opened = {
+            name: Entrant("session", str(path), folder / "mix.npy", stems[name], physical_cores())
+            for name, path in files.items()
+        }
+        runs = in_turn(opened, rounds + WARM_UP)
+        outputs = {name: np.load(path) for name, path in stems.items()}
+    figures = {
+        name: {
+            "load_seconds": round(median(loads[name]), 2),
+            "seconds": round(median(turn.seconds for turn in turns[WARM_UP:]), 3),
+            "cpu_seconds": round(median(turn.cpu_seconds for turn in turns[WARM_UP:]), 3),
+            "peak_rss_mb": max(turn.peak_mb for turn in turns),
+        }
+        for name, turns in runs.items()
+    }
+    return figures, outputs
 
 
 def main() -> None:

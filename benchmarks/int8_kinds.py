@@ -1,41 +1,76 @@
-"""A float32 graph with weights in eight bits, each way that there is, for ``benchmarks/precision.py``."""
+"""Ways to store the weights of an artefact in eight bits, or to compute with them: size, SNR and speed.
+
+    python benchmarks/int8_kinds.py htdemucs.onnx [--model untrained:htdemucs] [--rounds 5]
+        [--json benchmarks/results/int8_kinds.json]
+
+SNR is that of the worst stem on noise, against the artefact itself. All graphs run in turn, each in a process
+of its own; seconds are medians.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from benchmark_machine import machine
+from entrants import timed
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.stages.weights import weights_in
+from onnx_demucs_compiler.verify import artifact_metadata
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 LARGE = 4096
 STEPS = 127
+FLOAT32 = "float32"
 
 
-def kinds(weights: Container[str]) -> dict[str, Callable[[Path, Path], None]]:
-    """Each way by its name: from a file to a file.
+def main() -> None:
+    """Quantise in each way, run in turn, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("--model", help="what it was compiled from; the name in its metadata unless given")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    metadata = artifact_metadata(arguments.artifact)
+    known = load_model(arguments.model or metadata.model).module.state_dict()
+    initializers = onnx.load(arguments.artifact).graph.initializer
+    weights = {item.name for item in initializers if weights_in(item.name, known)}
+    with tempfile.TemporaryDirectory() as folder:
+        files = {FLOAT32: arguments.artifact}
+        for index, (name, quantise) in enumerate(KINDS.items()):
+            files[name] = Path(folder) / f"{index}.onnx"
+            quantise(arguments.artifact, files[name], weights)
+        found, stems = timed(files, arguments.rounds)
+        for name, row in found.items():
+            row["bytes"] = files[name].stat().st_size
+            if name != FLOAT32:
+                row["snr_db"] = _worst_snr(stems[FLOAT32], stems[name])
+    results: dict[str, Any] = machine() | {"model": metadata.model, "target": metadata.target, "kinds": found}
+    print(json.dumps(results, indent=2))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
-    Args:
-        weights: the initializers that may be quantised.
-    """
-    return {
-        "all weights, Cast and Mul": lambda source, target: _stored(source, target, weights, folded=True),
-        "all weights, DequantizeLinear": lambda source, target: _stored(
-            source, target, weights, folded=False
-        ),
-        "products, MatMulInteger": lambda source, target: _dynamic(source, target, weights, "MatMul"),
-        "convolutions, ConvInteger": lambda source, target: _dynamic(source, target, weights, "Conv"),
-    }
+
+def _worst_snr(plain: NDArray[Any], quantised: NDArray[Any]) -> float:
+    return round(min(snr_db(plain[:, stem], quantised[:, stem]) for stem in range(plain.shape[1])), 1)
 
 
-def _dynamic(source: Path, target: Path, weights: Container[str], operator: str) -> None:
+def _dynamic(operator: str, source: Path, target: Path, weights: Container[str]) -> None:
     """By ONNX Runtime's own tool; what is multiplied with anything but a stored weight stays as it is."""
     nodes = onnx.load(source).graph.node
     excluded = [node.name for node in nodes if node.op_type == operator and node.input[1] not in weights]
@@ -76,3 +111,14 @@ def _quantised(array: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArra
     others = tuple(each for each in range(array.ndim) if each != axis)
     scale = (np.abs(array).max(axis=others, keepdims=True) / STEPS).astype(np.float32)
     return np.rint(array / np.maximum(scale, 1e-30)).astype(np.int8), scale
+
+
+KINDS: dict[str, Callable[[Path, Path, Container[str]], None]] = {
+    "all weights, Cast and Mul": partial(_stored, folded=True),
+    "all weights, DequantizeLinear": partial(_stored, folded=False),
+    "products, MatMulInteger": partial(_dynamic, "MatMul"),
+    "convolutions, ConvInteger": partial(_dynamic, "Conv"),
+}
+
+if __name__ == "__main__":
+    main()
