@@ -204,34 +204,48 @@ def stems() -> str:
 
 def precision() -> str:
     """What each precision costs and saves, and each way to quantise."""
+    return "\n\n".join([*_precisions(), *_kinds()])
+
+
+def _precisions() -> list[str]:
+    if not (RESULTS / "precision.json").exists():
+        return ["Sizes, SNR and seconds of each precision are printed by `python benchmarks/precision.py`."]
     found = _load("precision")
-    bag = found["bag"]
-    return "\n\n".join(
-        [
-            f"`{found['model']}`, target {found['target']}, {found['machine']}, {found['threads']} threads, "
-            f"{_versions(found)}, {found['date']}:",
-            _table(
-                ["", "MB", "of which lossless", "rounded", "int8", "float32", "worst stem on noise, dB",
-                 "on a song", "s per segment", "CPU s", "s to load", "peak memory, MB"],
-                [[name, f"{row['bytes'] / 1e6:.2f}",
-                  *(f"{row['stored'].get(how, 0) / 1e6:.2f}"
-                    for how in ("float16, lossless", "float16, rounded", "int8", "float32")),
-                  *(min(row["snr_db"][signal].values()) for signal in ("noise", "song")),
-                  *_run(row)] for name, row in found["graphs"].items()],
-            ),
-            "The output of *released, fp16-weights* and that of *released, fp32* are "
-            + ("the same to the last bit. "
-               if found["graphs"]["released, fp16-weights"]["same_bits_as_fp32"] else "**not** the same. ")
-            + f"`{bag['model']}` from weights in half precision is {bag['bytes'] / 1e6:.1f} MB.",
-            "Ways to store all large weights of the float32 graph in eight bits, or to compute with them:",
-            _table(
-                ["", "MB", "worst stem against float32, dB", "s per segment", "CPU s", "s to load",
-                 "peak memory, MB"],
-                [[name, f"{row['bytes'] / 1e6:.1f}", row["snr_db"], *_run(row)]
-                 for name, row in found["kinds"].items()],
-            ),
-        ]
-    )  # fmt: skip
+    graphs, bag = found["graphs"], found["bag"]
+    same = graphs["released, fp16-weights"]["same_bits_as_fp32"]
+    return [
+        f"`{found['model']}`, target {found['target']}, {found['machine']}, {found['threads']} threads, "
+        f"{_versions(found)}, {found['date']} (`benchmarks/precision.py`):",
+        _table(
+            ["", "MB", "lossless", "rounded", "int8", "float32", "worst stem on noise, dB", "on a song",
+             *RUN],
+            [[name, f"{row['bytes'] / 1e6:.2f}",
+              *(f"{row['stored'].get(how, 0) / 1e6:.2f}" for how in STORED),
+              *(min(row["snr_db"][signal].values()) for signal in ("noise", "song")),
+              *_run(row)] for name, row in graphs.items()],
+        ),
+        f"The output of *released, fp16-weights* {'equals' if same else 'does **not** equal'} that of "
+        f"*released, fp32* to the last bit. `{bag['model']}` from weights in half precision is "
+        f"{bag['bytes'] / 1e6:.1f} MB.",
+    ]  # fmt: skip
+
+
+def _kinds() -> list[str]:
+    found = _load("int8_kinds")
+    return [
+        f"Ways to store all large weights of `{found['model']}` in eight bits, or to compute with them, "
+        f"target {found['target']}, {found['threads']} threads, {found['date']} "
+        "(`benchmarks/int8_kinds.py`):",
+        _table(
+            ["", "MB", "worst stem against float32, dB", *RUN],
+            [[name, f"{row['bytes'] / 1e6:.1f}", row.get("snr_db", ""), *_run(row)]
+             for name, row in found["kinds"].items()],
+        ),
+    ]  # fmt: skip
+
+
+STORED = ("float16, lossless", "float16, rounded", "int8", "float32")
+RUN = ("s per segment", "CPU s", "s to load", "peak memory, MB")
 
 
 def _run(row: dict[str, Any]) -> list[Any]:
