@@ -4,7 +4,7 @@ The search knows tensors by their names and bytes, and graphs by what comes out 
 
 1. All of them in eight bits: where that keeps the floor there is nothing to search.
 2. None of them: where that falls below the floor no choice can keep it.
-3. Neighbours are taken together, and each group is quantised alone: the noise that it makes is its damage.
+3. Neighbours are taken together, and each group is quantised alone: the noise that it adds is its damage.
 4. Groups that do most damage for the bytes they save are kept out of eight bits, as few as keep the floor on
    every signal; how many is bisected.
 """
@@ -142,8 +142,13 @@ def weights_to_keep(sizes: Mapping[str, int], measure: Measure, probe: Measure, 
             f"int8 cannot keep {floor_db:g} dB: even in float16 the weights leave a stem with {best:.1f} dB; "
             "ask for less (--min-snr), or for another precision"
         )
-    groups = _groups(sizes)
-    ranked = sorted(groups, key=lambda group: -_damage(group, everything, probe) / _bytes(group, sizes))
+    rounding = _noise(probe(everything))
+
+    def damage_per_byte(group: Keep) -> float:
+        alone = _noise(probe(tuple(name for name in everything if name not in group)))
+        return (alone - rounding) / _bytes(group, sizes)
+
+    ranked = sorted(_groups(sizes), key=damage_per_byte, reverse=True)
     return _fewest(ranked, holds)
 
 
@@ -168,9 +173,9 @@ def _bytes(names: Sequence[str], sizes: Mapping[str, int]) -> int:
     return sum(sizes[name] for name in names)
 
 
-def _damage(group: Keep, everything: Keep, probe: Measure) -> float:
-    """Noise power for a signal power of 1, where only this group is in eight bits."""
-    return float(10 ** (-worst_db(probe(tuple(name for name in everything if name not in group))) / 10))
+def _noise(measurements: Sequence[Measurement]) -> float:
+    """The noise power in the worst output for a signal power of 1."""
+    return float(10 ** (-worst_db(measurements) / 10))
 
 
 def _fewest(ranked: Sequence[Keep], holds: Callable[[Keep], bool]) -> Keep:
