@@ -31,6 +31,7 @@ SAME_SIGNATURE = """
 COMPATIBLE = dict.fromkeys(SAME_SIGNATURE.split(), "same signature") | {
     "Cast": "saturate (19) and round_mode (24) bear on 8-bit floats only",
     "CastLike": "saturate (19) and round_mode (24) bear on 8-bit floats only",
+    "DequantizeLinear": "block_size (21) and output_dtype (23) are 0: whole axes, the type of the scale",
 }
 
 

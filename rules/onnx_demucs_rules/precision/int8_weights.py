@@ -41,9 +41,9 @@ SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
         Case("product", linear, SHAPE, options=EIGHT, ops={"MatMulInteger": 1, "MatMul": 0}),
         Case("two-of-one-signal", Projections, SHAPE, options=EIGHT, fires=2,
              ops={"MatMulInteger": 2, "DynamicQuantizeLinear": 1}),
-        Case("rows", linear, ((3, 64),), options=EIGHT, ops={"Gemm": 1, "Cast": 1}),
+        Case("rows", linear, ((3, 64),), options=EIGHT, ops={"Gemm": 1, "DequantizeLinear": 1}),
         Case("convolution", lambda: nn.Conv1d(16, 64, 5), ((2, 16, 37),), options=EIGHT,
-             ops={"Conv": 1, "Cast": 1}),
+             ops={"Conv": 1, "DequantizeLinear": 1}),
         Case("kept", linear, SHAPE, options=EIGHT | {"keep": ("weight",)}, fires=0,
              because="kept in float16"),
         Case("small", lambda: linear(size=8), ((2, 8),), options=EIGHT, fires=0,
@@ -53,7 +53,7 @@ SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
     ],
 )  # fmt: skip
 def int8_weights(model: ir.Model, options: Options) -> int | Refusal:
-    """``MatMul(x, W)`` → ``MatMulInteger`` of bytes; any other large weight → int8, decoded when loaded.
+    """``MatMul(x, W)`` → ``MatMulInteger`` of bytes; any other large weight → int8 and ``DequantizeLinear``.
 
     Each column, or each slice along the axis that loses least, has a scale of its own. What the search for a
     floor keeps (``options.keep``) is left to ``fp16-weights``.
@@ -139,13 +139,13 @@ def _store(graph: ir.Graph, value: ir.Value) -> None:
     assert value.const_value is not None, "an initializer has a value"
     original = value.const_value.numpy()
     axes = [axis for axis, size in enumerate(original.shape) if size > 1]
-    array, scale = min(
-        (_quantised(original, axis) for axis in axes), key=lambda pair: _noise(original, *pair)
-    )
-    scales = _initializer(graph, f"{value.name}.scale", scale)
+    tried = {axis: _quantised(original, axis) for axis in axes}
+    best = min(axes, key=lambda axis: _noise(original, *tried[axis]))
+    array, scale = tried[best]
+    scales = _initializer(graph, f"{value.name}.scale", scale.ravel())
 
     def decode(tape: Tape, stored: ir.Value) -> ir.Value:
-        return tape.op("Mul", [tape.op("Cast", [stored], {"to": ir.DataType.FLOAT}), scales])
+        return tape.op("DequantizeLinear", [stored, scales], {"axis": best})
 
     encode(graph, value, array, INT8, decode, NAME)
 
