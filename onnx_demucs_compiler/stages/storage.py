@@ -1,7 +1,7 @@
 """How initializers are stored: in fewer bytes than they are computed with, and decoded by the graph.
 
-What decodes them are nodes that no input reaches, at the head of the outer graph: a runtime may fold them when
-it loads the model, and the body of a loop does not run them again.
+What decodes them are nodes that no input reaches, at the head of the outer graph: a runtime may fold them
+when it loads the model, and the body of a loop does not run them again.
 """
 
 from __future__ import annotations
