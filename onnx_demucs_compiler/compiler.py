@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from onnx_demucs_compiler.stages.weights import weight_bytes
 from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import onnx_ir as ir
@@ -132,13 +133,13 @@ def compile(  # noqa: A001 - the verb of the trade
         options = replace(options, sources=source.sources)
         subject = Subject(source, options)
         example = subject.example()
-        run_once(source, example)
-    graph = build(source, example, rules, options, recorder)
-    with recorder.step("finish"), quiet():
-        at_opset(graph, options.opset)
-        metadata = _metadata(subject, recorder)
-        proto = finished(graph, source.name, metadata.to_props())
-        data = serialized(proto)
+    with _forward_checked_on_failure(source, example):
+        graph = build(source, example, rules, options, recorder)
+        with recorder.step("finish"), quiet():
+            at_opset(graph, options.opset)
+            metadata = _metadata(subject, recorder)
+            proto = finished(graph, source.name, metadata.to_props())
+            data = serialized(proto)
     gate = Gate.of(precision, min_snr_db)
     measurements: tuple[Measurement, ...] = ()
     if verify:
@@ -199,31 +200,36 @@ def build(
     return model
 
 
-def run_once(source: SourceModel, example: tuple[torch.Tensor, ...]) -> None:
-    """Run the module on the example, so that a wrong input is told from a failing trace.
-
-    Raises:
-        CompilerError: the module's forward does not take it.
-    """
-    try:
-        run_eager(source.module, example)
-    except Exception as error:
-        shapes = ", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in example)
-        raise CompilerError(
-            f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
-            "give what it takes as example_input"
-        ) from error
-
-
 def _export(
     subject: Subject, inputs: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
 ) -> ExportedProgram:
-    name = subject.source.name
+    source = subject.source
     try:
         with torch.no_grad(), overlap_add_by_shape():
             return torch.export.export(subject.traced, inputs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        raise CompilerError(f"torch.export cannot trace {name}: {_first_line(error)}") from error
+        raise CompilerError(f"torch.export cannot trace {source.name}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _forward_checked_on_failure(source: SourceModel, example: tuple[torch.Tensor, ...]) -> Iterator[None]:
+    """Where the graph cannot be made, say so only if the module does take the example.
+
+    Raises:
+        CompilerError: what was raised inside, or that the module's forward does not take the example.
+    """
+    try:
+        yield
+    except CompilerError:
+        try:
+            run_eager(source.module, example)
+        except Exception as error:
+            shapes = ", ".join(f"{item.dtype} {list(item.shape)}".removeprefix("torch.") for item in example)
+            raise CompilerError(
+                f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
+                "give what it takes as example_input"
+            ) from error
+        raise
 
 
 def _private_copy(source: SourceModel) -> SourceModel:
