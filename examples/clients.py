@@ -94,7 +94,7 @@ def build_rust() -> Client:
     return Client((str(folder / "target" / "release" / "separate"),), {"ORT_DYLIB_PATH": str(_library())})
 
 
-BUILDERS: dict[str, Callable[[], Client]] = {"cpp": build_cpp, "node": build_node}
+BUILDERS: dict[str, Callable[[], Client]] = {"cpp": build_cpp, "node": build_node, "rust": build_rust}
 
 
 def _library() -> Path:
