@@ -21,6 +21,7 @@ def main() -> None:
     stale = []
     tables = {
         "README.md": readme(),
+        "docs/deployment/clients.md": clients(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
@@ -199,6 +200,27 @@ def stems() -> str:
         [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],
           row.get("seconds", "")] for name, row in _load("chosen_stems")["graphs"].items()],
     )  # fmt: skip
+
+
+def clients() -> str:
+    """What the clients of examples/ take, and how far they are from ``separate``."""
+    found = _load("clients")
+    rows = [
+        [name, "the same to the bit" if row["agreement_db"] is None else f"{row['agreement_db']} dB",
+         row["seconds"], row["least_seconds"], row["peak_rss_mb"]]
+        for name, row in found["clients"].items()
+    ]  # fmt: skip
+    left_out = [f"{name}: left out, {reason}." for name, reason in found["left_out"].items()]
+    return "\n\n".join(
+        [
+            f"{found['model']} and a song of {found['seconds_of_audio']:.0f} s, {found['machine']}, "
+            f"{found['threads']} threads, onnxruntime {found['onnxruntime']} (node: "
+            f"{found['node_onnxruntime']}), medians of {found['runs']} runs in turn, "
+            f"{found['date']}, `benchmarks/clients.py`:",
+            _table(["", "worst stem against `separate`", "s", "least s", "peak memory, MB"], rows),
+            *left_out,
+        ]
+    )
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

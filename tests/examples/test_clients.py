@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import clients
+import build_clients
 import numpy as np
 import onnx
 import pytest
 import soundfile
-from clients import Client
+from build_clients import Client
 from onnx import numpy_helper
 from tiny_model import TinyModel
 from tiny_track import save_track
@@ -27,12 +27,12 @@ LEAST_DB = 120
 def built(name: str) -> Client | str:
     """A client, or the reason why it cannot be built here."""
     try:
-        return clients.BUILDERS[name]()
-    except clients.Missing as reason:
+        return build_clients.BUILDERS[name]()
+    except build_clients.Missing as reason:
         return str(reason)
 
 
-@pytest.fixture(scope="session", params=clients.BUILDERS)
+@pytest.fixture(scope="session", params=build_clients.BUILDERS)
 def client(request: pytest.FixtureRequest) -> Client:
     found = built(request.param)
     if isinstance(found, str):

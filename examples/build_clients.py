@@ -1,6 +1,6 @@
 """Builds the clients that this machine has the tools for.
 
-python examples/clients.py [--strict]
+python examples/build_clients.py [--strict]
 
 prints how each is run, or why it is left out; with ``--strict`` none may be.
 """
