@@ -56,16 +56,20 @@ def main() -> None:
             for entrant, client in entrants.items():
                 words = [*client.command, str(arguments.artifact), str(song), *_output(entrant, folder)]
                 measured[entrant].append(_run(words, client.environment))
-        agreement = {entrant: _agreement(folder / REFERENCE, folder / entrant) for entrant in entrants}
+        agreement = {
+            entrant: _agreement(folder / REFERENCE, folder / entrant)
+            for entrant in entrants
+            if entrant != REFERENCE
+        }
     results = {
         **machine(),
         "node_onnxruntime": _version_of_node(),
         "model": metadata.model,
         "seconds_of_audio": arguments.seconds,
         "runs": arguments.runs,
+        "agreement_db": agreement,
         "clients": {
             entrant: {
-                "agreement_db": agreement[entrant],
                 "seconds": round(statistics.median(seconds for seconds, _ in runs), 2),
                 "least_seconds": round(min(seconds for seconds, _ in runs), 2),
                 "peak_rss_mb": max(peak for _, peak in runs),

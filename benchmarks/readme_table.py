@@ -205,11 +205,14 @@ def stems() -> str:
 def clients() -> str:
     """What the clients of examples/ take, and how far they are from ``separate``."""
     found = _load("clients")
+    agreement = {
+        name: "the same to the bit" if snr is None else f"{snr} dB"
+        for name, snr in found["agreement_db"].items()
+    }
     rows = [
-        [name, "the same to the bit" if row["agreement_db"] is None else f"{row['agreement_db']} dB",
-         row["seconds"], row["least_seconds"], row["peak_rss_mb"]]
+        [name, agreement.get(name, ""), row["seconds"], row["least_seconds"], row["peak_rss_mb"]]
         for name, row in found["clients"].items()
-    ]  # fmt: skip
+    ]
     left_out = [f"{name}: left out, {reason}." for name, reason in found["left_out"].items()]
     return "\n\n".join(
         [
