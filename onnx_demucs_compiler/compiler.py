@@ -68,6 +68,7 @@ def compile(  # noqa: A001 - the verb of the trade
     verify: bool = True,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
     on_step: Callable[[str], None] | None = None,
@@ -99,6 +100,7 @@ def compile(  # noqa: A001 - the verb of the trade
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
+        trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB. When None 100 for fp32, or 12 less than PyTorch's own float32 reaches,
             if that is lower.
         extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
@@ -128,7 +130,10 @@ def compile(  # noqa: A001 - the verb of the trade
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
     recorder = Recorder(on_step)
     with recorder.step("load"):
-        source = _private_copy(as_source_model(model, example_input=example_input, repo=repo))
+        source = as_source_model(
+            model, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint
+        )
+        source = _private_copy(source)
         source = at_length(source, options.length)
         options = replace(options, sources=source.sources)
         subject = Subject(source, options)
@@ -259,6 +264,7 @@ def _metadata(subject: Subject, recorder: Recorder) -> ArtifactMetadata:
         model=source.name,
         weights=source.weights_digest(),
         provenance=source.provenance,
+        checkpoints=source.checkpoints,
         rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
         other_method=options.other_method if options.two_stems else "",
         model_sources=source.sources,

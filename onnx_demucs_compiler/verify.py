@@ -33,6 +33,7 @@ def verify(
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Measurement, ...]:
@@ -43,6 +44,7 @@ def verify(
         model: as for :func:`onnx_demucs_compiler.compile`; the name in the artefact's metadata when None.
         example_input: what the model takes, where it does not say.
         repo: a folder of checkpoints in which a name is looked up.
+        trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB; the artefact's precision decides when None.
         extra_signals: audio to measure on besides noise, a synthetic song and silence.
 
@@ -57,7 +59,7 @@ def verify(
     metadata = _metadata(proto)
     gate = Gate.of(metadata.precision, min_snr_db)
     named = metadata.model if model is None else model
-    source = as_source_model(named, example_input=example_input, repo=repo)
+    source = as_source_model(named, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint)
     source = source.with_module(copy.deepcopy(source.module).float().cpu().eval())
     source = at_length(source, _length(metadata, source))
     if source.weights_digest() != metadata.weights:

@@ -28,6 +28,9 @@ def compile(  # noqa: A001 - the command's name
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
     ] = None,
+    trust_checkpoint: Annotated[
+        bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
+    ] = False,
     target: Annotated[
         str, typer.Option(help="Runtime family: portable, or ort (adds com.microsoft operators).")
     ] = "portable",
@@ -122,7 +125,7 @@ def compile(  # noqa: A001 - the command's name
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
-        source = load_model(model, repo)
+        source = load_model(model, repo, trust_checkpoint=trust_checkpoint)
         compiled = compile_model(
             source,
             rules,
@@ -190,7 +193,8 @@ def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":
 def _file_name(model: str) -> str:
     from onnx_demucs_compiler.runtime.output import safe_name
 
-    return safe_name(Path(model).stem if model.endswith(".th") else model.removeprefix("untrained:"))
+    is_file = model.endswith((".th", ".safetensors"))
+    return safe_name(Path(model).stem if is_file else model.removeprefix("untrained:"))
 
 
 def _summary(compiled: "CompiledModel", path: Path) -> str:

@@ -19,6 +19,9 @@ def verify(
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look NAME up in this folder of checkpoints.")
     ] = None,
+    trust_checkpoint: Annotated[
+        bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
+    ] = False,
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Measure on this audio as well.")] = None,
     min_snr: Annotated[
         float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
@@ -39,7 +42,7 @@ def verify(
         metadata = artifact_metadata(artifact)
         named = metadata.model
         try:
-            source = load_model(model or named, repo)
+            source = load_model(model or named, repo, trust_checkpoint=trust_checkpoint)
         except UsageError as error:
             if model:
                 raise
