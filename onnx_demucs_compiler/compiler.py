@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.fidelity import Measurement
 
-PACKAGES = ("demucs", "onnx", "onnx-ir", "onnxscript", "torch")
+PACKAGES = ("demucs", "numpy", "onnx", "onnx-graphsurgeon", "onnx-ir", "onnxscript", "torch")
 
 
 def compile(  # noqa: A001 - the verb of the trade

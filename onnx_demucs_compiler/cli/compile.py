@@ -75,6 +75,12 @@ def compile(  # noqa: A001 - the command's name
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print every firing and refusal.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="Write OUT.onnx.sha256 too, for sha256sum --check.")
+    ] = False,
+    sbom: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a bill of materials too (CycloneDX JSON).")
+    ] = None,
     verify_audio: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Verify on this audio as well.")
     ] = None,
@@ -92,11 +98,13 @@ def compile(  # noqa: A001 - the command's name
     the work failed, 2 that the command is wrong.
     """
     from onnx_demucs_compiler.artifact import check_writable, write_atomically
+    from onnx_demucs_compiler.checksum import checksum_line, checksum_path
     from onnx_demucs_compiler.cli.display import print_report, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.compiler import compile as compile_model
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.sbom import bill_of_materials, check_sbom_support
 
     choices: dict[str, Any] = {
         "target": target,
@@ -117,9 +125,13 @@ def compile(  # noqa: A001 - the command's name
     if min_snr is not None and not math.isfinite(min_snr):
         raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
     path = output or Path(f"{_file_name(model)}.onnx")
-    _check_distinct(written=[path, report], read=[Path(model), verify_audio])
-    for file in filter(None, (path, report)):
+    checksum = checksum_path(path) if sha256 else None
+    outputs = [path, report, sbom, checksum]
+    _check_distinct(written=outputs, read=[Path(model), verify_audio])
+    for file in filter(None, outputs):
         check_writable(file)
+    if sbom:
+        check_sbom_support()
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give --force to replace it")
 
@@ -139,6 +151,11 @@ def compile(  # noqa: A001 - the command's name
         compiled.save(path)
         if report:
             write_atomically(report, compiled.report.to_json().encode())
+        if sbom:
+            bill = bill_of_materials(path.name, path.read_bytes(), compiled.metadata)
+            write_atomically(sbom, bill.encode())
+        if checksum:
+            write_atomically(checksum, checksum_line(path.name, path.read_bytes()).encode())
     if as_json:
         typer.echo(_summary(compiled, path))
     elif not quiet:

@@ -40,7 +40,7 @@ def write_song(path: Path, rate: int = 8000) -> Path:
 def loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails the test that gets as far as loading a model."""
 
-    def load(*_: Any) -> None:
+    def load(*_: Any, **__: Any) -> None:
         raise AssertionError("work was begun before the request was checked")
 
     monkeypatch.setattr(loading, "load_model", load)
@@ -191,7 +191,7 @@ def test_wrong_usage(options: list[str], message: str, folder: Path) -> None:
         (["--stems", "guitar"], "the model has no stem guitar; it has speech, noise"),
         (["--stems", "speech,"], "the model has no stem ; it has speech, noise"),
         (["--two-stems", "bass"], "the model has no stem bass; it has speech, noise"),
-        (["--length", "dynamic"], "has no spectrogram whose frames could stay open"),
+        (["--length", "dynamic"], "two works in the time domain and counts its padding from the length"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

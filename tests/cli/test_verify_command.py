@@ -22,7 +22,7 @@ def off(artifact: Path, folder: Path) -> Path:
 
 def test_a_good_artefact(artifact: Path, checkpoint: Path) -> None:
     printed = succeeds(run("verify", artifact, "--model", checkpoint))
-    for word in ("noise", "song", "silence", "speech", "PyTorch float32", "exact"):
+    for word in ("noise", "song", "silence", "speech", "PyTorch float32"):
         assert word in printed
 
 
