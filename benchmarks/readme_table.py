@@ -22,6 +22,7 @@ def main() -> None:
     tables = {
         "README.md": readme(),
         "docs/deployment/clients.md": clients(),
+        "docs/deployment/trust.md": trust(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
@@ -224,6 +225,18 @@ def clients() -> str:
             *left_out,
         ]
     )
+
+
+def trust() -> str:
+    """Whether two environments write the same."""
+    found = _load("reproducible")
+    same = "the same" if found["same_packages"] else "not the same"
+    head = (
+        f"{found['checkpoint']}, {_versions(found)}, {found['date']}; "
+        f"{found['packages']} packages in each environment, {same} versions:"
+    )
+    rows = [[what, file["bytes"], "yes" if file["same"] else "no"] for what, file in found["files"].items()]
+    return f"{head}\n\n{_table(['what is written', 'bytes', 'the same in both'], rows)}"
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

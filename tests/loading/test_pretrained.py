@@ -12,6 +12,7 @@ import torch
 from checkpoint_files import write_safetensors
 from demucs.api import list_models
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -115,6 +116,24 @@ def test_a_signature_is_downloaded_once_with_its_checksum(
     assert model.provenance == load_model("f7e0c4bc").provenance == "pretrained f7e0c4bc"
     assert asked == [f"f7e0c4bc-{checksum}.th {checksum}"]
     assert (tmp_path / "torch" / "hub" / "checkpoints" / f"f7e0c4bc-{checksum}.th").is_file()
+
+
+def test_what_the_hub_does_not_give_comes_from_demucs_server(
+    monkeypatch: pytest.MonkeyPatch, published: Path
+) -> None:
+    checksum = hashlib.sha256(published.read_bytes()).hexdigest()[:8]
+    address = f"https://example.org/deadbeef-{checksum}.th"
+    bag = published.with_name("mine.yaml")
+    known = {"single": {"deadbeef": address}, "bag": {"mine": bag}}
+    asked = publish(monkeypatch, published)
+    monkeypatch.setattr(pretrained, "list_models", lambda: known)
+    monkeypatch.setattr(pretrained, "hf_hub_download", no_entry)
+    assert load_model("mine").provenance == "pretrained mine deadbeef"
+    assert asked == [f"deadbeef-{checksum}.th {checksum}"]
+
+
+def no_entry(repo: str, file: str) -> str:
+    raise LocalEntryNotFoundError(f"{repo} has no {file}")
 
 
 def test_a_file_in_the_cache_that_has_changed_is_refused(
