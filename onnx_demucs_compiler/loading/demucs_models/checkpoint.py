@@ -55,7 +55,7 @@ def load_checkpoint(path: Path, name: str, *, trust: bool = False) -> SourceMode
     """
     digest = _sha256(path)
     _check_against_name(path, digest)
-    with _as_errors(path):
+    with _as_errors(path, trust):
         klass, build = (_safetensors if path.suffix == SAFETENSORS else _pickle)(path, trust)
     with nullcontext() if trust else _not_larger_than(path):
         module = _built(path, klass, build)
@@ -123,7 +123,7 @@ def _with_classes(package: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_errors(path: Path) -> Iterator[None]:
+def _as_errors(path: Path, trust: bool) -> Iterator[None]:
     try:
         yield
     except CompilerError:
@@ -135,13 +135,13 @@ def _as_errors(path: Path) -> Iterator[None]:
             f"the checkpoint {path} needs code that is not installed: {one_line(error)}; "
             "install the package that defines it"
         ) from error
-    except UnpicklingError as error:
-        raise CompilerError(
-            f"cannot read the checkpoint {path} without running what it holds ({_reason(error)}): it is "
-            "damaged, or of PyTorch before 1.6, or in another protocol of pickle than 2; "
-            "if you trust its maker, give --trust-checkpoint"
-        ) from error
     except Exception as error:  # a damaged file can raise anything
+        if isinstance(error, UnpicklingError) and not trust:
+            raise CompilerError(
+                f"cannot read the checkpoint {path} without running what it holds ({_reason(error)}): it is "
+                "damaged, or of PyTorch before 1.6, or in another protocol of pickle than 2; "
+                "if you trust its maker, give --trust-checkpoint"
+            ) from error
         raise CompilerError(
             f"cannot read the checkpoint {path}: it is damaged or not a PyTorch file ({one_line(error)}); "
             "download or copy it again"

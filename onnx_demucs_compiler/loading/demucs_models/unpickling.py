@@ -110,7 +110,6 @@ _STAND_INS: Mapping[str, Any] = {
     "numpy._core.multiarray.scalar": _scalar,
 }
 
-
 ALLOWED: frozenset[str] = _OF_TENSORS | frozenset(_STAND_INS)
 """All that a checkpoint of demucs names."""
 
@@ -119,7 +118,7 @@ class ForbiddenNamesError(CompilerError):
     """A checkpoint names code that demucs' own do not."""
 
     def __init__(self, path: Path, names: set[str]) -> None:
-        listed = textwrap.shorten(", ".join(sorted(names)), width=400, placeholder=" ...")
+        listed = textwrap.shorten(ascii(", ".join(sorted(names)))[1:-1], width=400, placeholder=" ...")
         super().__init__(
             f"the checkpoint {path} asks for {listed}, which demucs' own do not need and which would run "
             "code of its maker's choosing; if you trust its maker, give --trust-checkpoint"
