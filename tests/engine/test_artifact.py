@@ -143,8 +143,19 @@ def test_renaming_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def replace(self: Path, target: Path) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
     monkeypatch.setattr(Path, "replace", replace)
-    assert "cannot be written (Invalid cross-device link)" in refusal(tmp_path / "model.onnx")
+    assert "cannot be written (Invalid cross-device link)" in refusal(path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", b"old")]
+
+
+def test_where_files_without_a_name_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.onnx"
+    monkeypatch.setattr(artifact_module, "DESCRIPTORS", tmp_path / "absent")
+    for content in (b"first", b"second"):
+        write_atomically(path, content)
+        assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", content)]
 
 
 @posix
