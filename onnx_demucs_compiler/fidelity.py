@@ -13,7 +13,7 @@ import torch
 import torch.utils._pytree as pytree
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.runtime.session import session_options
+from onnx_demucs_compiler.runtime.session import in_one_line, session_options
 from onnx_demucs_compiler.synthesis import synthetic_song
 
 if TYPE_CHECKING:
@@ -168,6 +168,9 @@ def measure(
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise CompilerError(f"ONNX Runtime cannot load the compiled graph: {error}") from error
     names = [item.name for item in session.get_inputs()]
+    wanted = len(subject.inputs(*subject.probe()))
+    if len(names) != wanted:
+        raise CompilerError(f"the graph has {len(names)} inputs, and {subject.source.name} is given {wanted}")
     double = copy.deepcopy(subject.source.module).double()
     measurements: list[Measurement] = []
     for signal, mix in signals.items():
@@ -175,9 +178,24 @@ def measure(
         single = subject.run(subject.source.module, inputs)
         reference = single if all(map(_silent, single)) else _run_double(subject, double, inputs)
         feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-        outputs = session.run(None, feeds)
+        outputs = _run_graph(session, feeds)
+        _check_outputs(outputs, reference)
         measurements += _compare(signal, subject, reference, single, outputs)
     return tuple(measurements)
+
+
+def _run_graph(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> Arrays:
+    try:
+        outputs: Arrays = session.run(None, feeds)
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise CompilerError(f"ONNX Runtime cannot run the graph ({in_one_line(error)})") from error
+    return outputs
+
+
+def _check_outputs(outputs: Arrays, reference: Arrays) -> None:
+    found, wanted = ([list(output.shape) for output in arrays] for arrays in (outputs, reference))
+    if found != wanted:
+        raise CompilerError(f"the graph's outputs have the shapes {found}, and the model's have {wanted}")
 
 
 def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:

@@ -13,7 +13,7 @@ from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals
 from onnx_demucs_compiler.loading import as_source_model
 from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
-from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.options import LARGEST, Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.subject import Subject
 
@@ -99,6 +99,11 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
 def _length(metadata: ArtifactMetadata, source: SourceModel) -> int | str:
     if metadata.length == "dynamic" or metadata.segment == source.segment:
         return metadata.length
+    if not 1 <= metadata.segment <= LARGEST:
+        raise CompilerError(
+            f"the artefact's metadata gives a segment of {metadata.segment} samples, which no graph takes; "
+            "compile it again"
+        )
     return metadata.segment
 
 

@@ -47,6 +47,10 @@ class _Commands(TyperGroup):
             if error.errno is None:
                 raise
             _fail(_describe(error), CompilerError.exit_code)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            _fail("there is not enough memory; free some, or ask for less", CompilerError.exit_code)
         except KeyboardInterrupt:
             _fail("interrupted; no partial file was left", INTERRUPTED)
 
@@ -54,6 +58,11 @@ class _Commands(TyperGroup):
 def _fail(message: str, exit_code: int) -> None:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     raise typer.Exit(exit_code)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Torch has no class of its own for it on a CPU."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _describe(error: OSError) -> str:
