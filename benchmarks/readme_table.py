@@ -27,6 +27,7 @@ def main() -> None:
         "docs/models.md": models(),
         "docs/performance.md": performance(),
         "docs/stems.md": stems(),
+        "docs/deployment/robustness.md": robustness(),
     }
     for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
@@ -237,6 +238,32 @@ def trust() -> str:
     )
     rows = [[what, file["bytes"], "yes" if file["same"] else "no"] for what, file in found["files"].items()]
     return f"{head}\n\n{_table(['what is written', 'bytes', 'the same in both'], rows)}"
+
+
+LEFT = ("none", "complete", "partial")
+
+
+def robustness() -> str:
+    """Inputs tried and what came of them; moments of interruption and what they left."""
+    fuzz, interruptions = _load("fuzz"), _load("interruptions")
+    return "\n\n".join(
+        [
+            f"{fuzz['seconds']:.0f} s of it (seed {fuzz['seed']}, {fuzz['date']}):",
+            _table(
+                ["", "inputs", "exit code 0", "1", "2", "failures"],
+                [[kind, row["inputs"], *(row["exit_codes"].get(code, 0) for code in "012"),
+                  sum(row["problems"].values())] for kind, row in fuzz["kinds"].items()],
+            ),
+            f"Compiles interrupted ({interruptions['date']}, `benchmarks/interruptions.py`):",
+            _table(
+                ["", "moments", "nothing left", "complete file", "part of a file", "other files left",
+                 "not as promised", "before the program's first line"],
+                [[kind, row["moments"], *(row["output"].get(left, 0) for left in LEFT), row["files_left"],
+                  row["not_as_promised"], row["before_the_program"]]
+                 for kind, row in interruptions["signals"].items()],
+            ),
+        ]
+    )  # fmt: skip
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

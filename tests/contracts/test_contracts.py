@@ -11,8 +11,9 @@ import pytest
 from contract_models import FLOAT, model_of, node, save, save_as_ort
 from onnx import TensorProto, helper, numpy_helper
 
-from onnx_demucs_compiler.contracts import CONTRACTS, lint
+from onnx_demucs_compiler.contracts import CONTRACTS, lint, minimal, official, web
 from onnx_demucs_compiler.contracts.artefact import read_artefact
+from onnx_demucs_compiler.contracts.kernels import runtime
 from onnx_demucs_compiler.contracts.openkara import INPUTS, KEYS, OUTPUTS
 from onnx_demucs_compiler.contracts.web import most_alive
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -220,3 +221,14 @@ def test_contracts_know_no_model() -> None:
     code = "import sys, onnx_demucs_compiler.contracts; print({'torch', 'demucs'} & set(sys.modules))"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout == "set()\n"
+
+
+def test_the_document_names_the_releases() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "deployment" / "contracts.md").read_text(encoding="utf-8")
+    assert f"every CPU package of ONNX Runtime from {official.FLOOR} on" in text
+    assert f"kernels of ONNX Runtime {minimal.RELEASE.rpartition('.')[0]};" in text
+    assert f"onnxruntime-web from {web.FLOOR} on" in text
+    for name, contract in (("official", official.FLOOR), ("official", minimal.RELEASE), ("jsep", web.FLOOR)):
+        assert contract in runtime(name).limits
+    assert runtime("jsep").since["ai.onnx"]["ScatterND"]["18"] == "1.22.0"
+    assert runtime("jsep").since["ai.onnx"]["DFT"]["20"] == "1.30.0"

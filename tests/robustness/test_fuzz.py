@@ -137,3 +137,8 @@ def test_found_what_mpg123_says_of_damage(worker: Worker, bases: Path, tmp_path:
     path.write_bytes(data)
     told = run(worker, tmp_path, "separate", bases / "small.onnx", path, "--quiet")
     assert "llegal" not in told
+
+
+def test_found_a_device_without_an_end(worker: Worker, bases: Path, tmp_path: Path) -> None:
+    for arguments in (("compile", "/dev/zero"), ("verify", bases / "small.onnx", "--model", "/dev/full")):
+        assert "is not a regular file" in run(worker, tmp_path, *arguments)

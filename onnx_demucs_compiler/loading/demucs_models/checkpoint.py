@@ -68,6 +68,8 @@ def _sha256(path: Path) -> str:
         raise CompilerError(
             f"{path} is a directory; name a .th file in it, or a model in it with --repo {path}"
         )
+    if path.exists() and not path.is_file():
+        raise CompilerError(f"{path} is not a regular file; name a .th file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
