@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     import onnx
 
     from onnx_demucs_compiler.metadata import ArtifactMetadata
@@ -68,12 +70,30 @@ def serialized(model: onnx.ModelProto) -> bytes:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file that appears under its name once it is complete.
 
-    Until then it has no name where the system knows such files, so that not even SIGKILL leaves a part of it;
-    elsewhere it has a hidden one beside its place.
-
     Raises:
         CompilerError: the folder is missing or read-only, or the disk is full.
     """
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that appear under their names once all are complete.
+
+    Until then they have no name where the system knows such files, so that not even SIGKILL leaves a part of
+    one; elsewhere they have hidden ones beside their places.
+
+    Raises:
+        CompilerError: a folder is missing or read-only, or the disk is full.
+    """
+    with contextlib.ExitStack() as stack:
+        complete = [stack.enter_context(_complete(path, data)) for path, data in files.items()]
+        for publish in complete:
+            publish()
+
+
+@contextlib.contextmanager
+def _complete(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
+    """A file with this content, removed unless it is given its name, which calling what is yielded does."""
     check_writable(path)
     # A file system bounds the length of a name, and the longest one must still get a suffix.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
@@ -82,14 +102,23 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            if os.fstat(file.fileno()).st_nlink == 0 and _named(file.fileno(), path, temporary):
+            if os.fstat(file.fileno()).st_nlink == 0:
+                yield lambda: _publish(path, temporary, file.fileno())
                 return
-        temporary.replace(path)
+        yield lambda: _publish(path, temporary)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _publish(path: Path, temporary: Path, descriptor: int | None = None) -> None:
+    try:
+        if descriptor is None or not _named(descriptor, path, temporary):
+            temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _open_new(temporary: Path) -> int:
