@@ -11,7 +11,7 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test check docs bench figures clean
+.PHONY: help install demo test examples check docs bench figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,12 +32,18 @@ demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(INSTALLED)  ## lint, formatting, types, and whether generated documents are up to date
+examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
+	$(BIN)/python examples/build_clients.py
+	$(BIN)/python -m pytest tests/examples
+
+check: $(INSTALLED)  ## lint, formatting, types, workflows, and whether generated documents are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m onnx_demucs_compiler.catalogue | diff -u docs/rules.md - || { echo "docs/rules.md is stale: run make docs" >&2; exit 1; }
 	$(BIN)/python benchmarks/readme_table.py --check
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 docs: $(INSTALLED)  ## write docs/rules.md from the rules
 	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part
@@ -61,4 +67,5 @@ figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 
 clean:  ## remove .venv, the demonstration and the tools' caches
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf examples/cpp/build examples/node/node_modules examples/rust/target
 	find onnx_demucs_compiler rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,11 +21,14 @@ def main() -> None:
     stale = []
     tables = {
         "README.md": readme(),
+        "docs/deployment/clients.md": clients(),
+        "docs/deployment/trust.md": trust(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
         "docs/stems.md": stems(),
         "docs/deployment/precision.md": precision(),
+        "docs/deployment/robustness.md": robustness(),
     }
     for path, table in ((ROOT / name, table) for name, table in tables.items()):
         text = path.read_text(encoding="utf-8")
@@ -250,6 +253,68 @@ RUN = ("s per segment", "CPU s", "s to load", "peak memory, MB")
 
 def _run(row: dict[str, Any]) -> list[Any]:
     return [row["seconds"], row["cpu_seconds"], row["load_seconds"], row["peak_rss_mb"]]
+
+
+def clients() -> str:
+    """What the clients of examples/ take, and how far they are from ``separate``."""
+    found = _load("clients")
+    agreement = {
+        name: "the same to the bit" if snr is None else f"{snr} dB"
+        for name, snr in found["agreement_db"].items()
+    }
+    rows = [
+        [name, agreement.get(name, ""), row["seconds"], row["least_seconds"], row["peak_rss_mb"]]
+        for name, row in found["clients"].items()
+    ]
+    left_out = [f"{name}: left out, {reason}." for name, reason in found["left_out"].items()]
+    return "\n\n".join(
+        [
+            f"{found['model']} and a song of {found['seconds_of_audio']:.0f} s, {found['machine']}, "
+            f"{found['threads']} threads, onnxruntime {found['onnxruntime']} (node: "
+            f"{found['node_onnxruntime']}), medians of {found['runs']} runs in turn, "
+            f"{found['date']}, `benchmarks/clients.py`:",
+            _table(["", "worst stem against `separate`", "s", "least s", "peak memory, MB"], rows),
+            *left_out,
+        ]
+    )
+
+
+def trust() -> str:
+    """Whether two environments write the same."""
+    found = _load("reproducible")
+    same = "the same" if found["same_packages"] else "not the same"
+    head = (
+        f"{found['checkpoint']}, {_versions(found)}, {found['date']}; "
+        f"{found['packages']} packages in each environment, {same} versions:"
+    )
+    rows = [[what, file["bytes"], "yes" if file["same"] else "no"] for what, file in found["files"].items()]
+    return f"{head}\n\n{_table(['what is written', 'bytes', 'the same in both'], rows)}"
+
+
+LEFT = ("none", "complete", "partial")
+
+
+def robustness() -> str:
+    """Inputs tried and what came of them; moments of interruption and what they left."""
+    fuzz, interruptions = _load("fuzz"), _load("interruptions")
+    return "\n\n".join(
+        [
+            f"{fuzz['seconds']:.0f} s of it (seed {fuzz['seed']}, {fuzz['date']}):",
+            _table(
+                ["", "inputs", "exit code 0", "1", "2", "failures"],
+                [[kind, row["inputs"], *(row["exit_codes"].get(code, 0) for code in "012"),
+                  sum(row["problems"].values())] for kind, row in fuzz["kinds"].items()],
+            ),
+            f"Compiles interrupted ({interruptions['date']}, `benchmarks/interruptions.py`):",
+            _table(
+                ["", "moments", "nothing left", "complete file", "part of a file", "other files left",
+                 "not as promised", "before the program's first line"],
+                [[kind, row["moments"], *(row["output"].get(left, 0) for left in LEFT), row["files_left"],
+                  row["not_as_promised"], row["before_the_program"]]
+                 for kind, row in interruptions["signals"].items()],
+            ),
+        ]
+    )  # fmt: skip
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

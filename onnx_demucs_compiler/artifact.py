@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     import onnx
 
     from onnx_demucs_compiler.metadata import ArtifactMetadata
     from onnx_demucs_compiler.report import Report
+
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 @dataclass(frozen=True)
@@ -64,30 +68,80 @@ def serialized(model: onnx.ModelProto) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename.
+    """Write a file that appears under its name once it is complete.
 
     Raises:
         CompilerError: the folder is missing or read-only, or the disk is full.
     """
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that appear under their names once all are complete.
+
+    Until then they have no name where the system knows such files, so that not even SIGKILL leaves a part of
+    one; elsewhere they have hidden ones beside their places.
+
+    Raises:
+        CompilerError: a folder is missing or read-only, or the disk is full.
+    """
+    with contextlib.ExitStack() as stack:
+        complete = [stack.enter_context(_complete(path, data)) for path, data in files.items()]
+        for publish in complete:
+            publish()
+
+
+@contextlib.contextmanager
+def _complete(path: Path, data: bytes) -> Iterator[Callable[[], None]]:
+    """A file with this content, removed unless it is given its name, which calling what is yielded does."""
     check_writable(path)
+    # A file system bounds the length of a name, and the longest one must still get a suffix.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        # A file system bounds the length of a name, and the longest one must still get a suffix.
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(_open_new(temporary), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+            if os.fstat(file.fileno()).st_nlink == 0:
+                yield lambda: _publish(path, temporary, file.fileno())
+                return
+        yield lambda: _publish(path, temporary)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _publish(path: Path, temporary: Path, descriptor: int | None = None) -> None:
+    try:
+        if descriptor is None or not _named(descriptor, path, temporary):
+            temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _open_new(temporary: Path) -> int:
+    """A descriptor of an empty file without a name, or with the one given."""
+    if hasattr(os, "O_TMPFILE") and DESCRIPTORS.is_dir():
+        with contextlib.suppress(OSError):  # of a file system that knows no such files
+            return os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _named(descriptor: int, path: Path, temporary: Path) -> bool:
+    """Give a nameless file its name; a temporary one, and False, where that is taken and must be replaced."""
+
+    def link(name: Path) -> None:
+        # A folder's descriptor makes Python follow the link; it is not looked at for an absolute path.
+        os.link(DESCRIPTORS / str(descriptor), name, src_dir_fd=descriptor, follow_symlinks=True)
+
+    try:
+        link(path)
+    except FileExistsError:
+        link(temporary)
+        return False
+    return True
 
 
 def check_writable(path: Path) -> None:
@@ -110,9 +164,3 @@ def check_writable(path: Path) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> CompilerError:
     return CompilerError(f"{path}: cannot be written ({error.strerror or error})")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

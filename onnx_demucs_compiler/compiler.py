@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from onnx_demucs_compiler.stages.weights import weight_bytes
 from onnx_demucs_compiler.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import onnx_ir as ir
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.fidelity import Measurement
 
-PACKAGES = ("demucs", "onnx", "onnx-ir", "onnxscript", "torch")
+PACKAGES = ("demucs", "numpy", "onnx", "onnx-graphsurgeon", "onnx-ir", "onnxscript", "torch")
 
 
 def compile(  # noqa: A001 - the verb of the trade
@@ -69,6 +70,7 @@ def compile(  # noqa: A001 - the verb of the trade
     verify: bool = True,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
     on_step: Callable[[str], None] | None = None,
@@ -101,6 +103,7 @@ def compile(  # noqa: A001 - the verb of the trade
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes.
         repo: a folder of checkpoints in which a name is looked up.
+        trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB. When None 100, or 12 less than PyTorch's own float32 reaches, if that is
             lower; 50 where weights had to be rounded; 40, to be searched for, with ``int8``.
         extra_signals: audio to verify on besides noise, a synthetic song and silence, by name, each in
@@ -132,30 +135,33 @@ def compile(  # noqa: A001 - the verb of the trade
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
     recorder = Recorder(on_step)
     with recorder.step("load"):
-        source = _private_copy(as_source_model(model, example_input=example_input, repo=repo))
+        source = as_source_model(
+            model, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint
+        )
+        source = _private_copy(source)
         source = at_length(source, options.length)
         options = replace(options, sources=source.sources)
         subject = Subject(source, options)
         example = subject.example()
-        run_once(source, example)
-    signals = probe_signals(subject.probe(), source.sample_rate)
-    signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
+        signals = probe_signals(subject.probe(), source.sample_rate)
+        signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
     quantiser: Quantiser | None = None
-    if precision == "int8":
-        first, last = _before_and_after_precision(rules)
-        graph = build(source, example, first, options, recorder)
-        with recorder.step("quantise"):
-            quantiser = Quantiser(graph, last.stage(Stage.SURGERY, target), options, subject, signals)
-            options = replace(options, keep=quantiser.keep(Gate.of(precision, min_snr_db).min_snr_db))
-            graph = quantiser.quantised(options.keep, recorder)
-    else:
-        graph = build(source, example, rules, options, recorder)
-    with recorder.step("finish"), quiet():
-        at_opset(graph, options.opset)
-        stored = stored_bytes(graph)
-        metadata = _metadata(subject, recorder, stored)
-        proto = finished(graph, source.name, metadata.to_props())
-        data = serialized(proto)
+    with _forward_checked_on_failure(source, example):
+        if precision == "int8":
+            first, last = _before_and_after_precision(rules)
+            graph = build(source, example, first, options, recorder)
+            with recorder.step("quantise"):
+                quantiser = Quantiser(graph, last.stage(Stage.SURGERY, target), options, subject, signals)
+                options = replace(options, keep=quantiser.keep(Gate.of(precision, min_snr_db).min_snr_db))
+                graph = quantiser.quantised(options.keep, recorder)
+        else:
+            graph = build(source, example, rules, options, recorder)
+        with recorder.step("finish"), quiet():
+            at_opset(graph, options.opset)
+            stored = stored_bytes(graph)
+            metadata = _metadata(subject, recorder, stored)
+            proto = finished(graph, source.name, metadata.to_props())
+            data = serialized(proto)
     gate = Gate.of(precision, min_snr_db, rounded=ROUNDED in stored)
     measurements: tuple[Measurement, ...] = ()
     if verify:
@@ -222,31 +228,36 @@ def build(
     return model
 
 
-def run_once(source: SourceModel, example: tuple[torch.Tensor, ...]) -> None:
-    """Run the module on the example, so that a wrong input is told from a failing trace.
-
-    Raises:
-        CompilerError: the module's forward does not take it.
-    """
-    try:
-        run_eager(source.module, example)
-    except Exception as error:
-        shapes = ", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in example)
-        raise CompilerError(
-            f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
-            "give what it takes as example_input"
-        ) from error
-
-
 def _export(
     subject: Subject, inputs: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
 ) -> ExportedProgram:
-    name = subject.source.name
+    source = subject.source
     try:
         with torch.no_grad(), overlap_add_by_shape():
             return torch.export.export(subject.traced, inputs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        raise CompilerError(f"torch.export cannot trace {name}: {_first_line(error)}") from error
+        raise CompilerError(f"torch.export cannot trace {source.name}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _forward_checked_on_failure(source: SourceModel, example: tuple[torch.Tensor, ...]) -> Iterator[None]:
+    """Where the graph cannot be made, say so only if the module does take the example.
+
+    Raises:
+        CompilerError: what was raised inside, or that the module's forward does not take the example.
+    """
+    try:
+        yield
+    except CompilerError:
+        try:
+            run_eager(source.module, example)
+        except Exception as error:
+            shapes = ", ".join(f"{item.dtype} {list(item.shape)}".removeprefix("torch.") for item in example)
+            raise CompilerError(
+                f"{source.name}: forward fails on {shapes} ({_first_line(error)}); "
+                "give what it takes as example_input"
+            ) from error
+        raise
 
 
 def _private_copy(source: SourceModel) -> SourceModel:
@@ -276,6 +287,7 @@ def _metadata(subject: Subject, recorder: Recorder, stored: dict[str, int]) -> A
         model=source.name,
         weights=source.weights_digest(),
         provenance=source.provenance,
+        checkpoints=source.checkpoints,
         rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
         other_method=options.other_method if options.two_stems else "",
         model_sources=source.sources,

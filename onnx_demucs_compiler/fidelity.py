@@ -14,7 +14,7 @@ import torch
 import torch.utils._pytree as pytree
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.runtime.session import session_options
+from onnx_demucs_compiler.runtime.session import in_one_line, session_options
 from onnx_demucs_compiler.synthesis import synthetic_song
 
 if TYPE_CHECKING:
@@ -210,22 +210,28 @@ class References:
             CompilerError: ONNX Runtime refuses the graph.
         """
         session = model if isinstance(model, ort.InferenceSession) else open_session(model)
-        names = [item.name for item in session.get_inputs()]
         measurements: list[Measurement] = []
         for signal, (inputs, single, reference) in list(self._known.items())[: 1 if first_only else None]:
-            feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-            outputs = session.run(None, feeds)
+            outputs = _run_graph(session, self._feeds(session, inputs))
+            _check_outputs(outputs, reference)
             measurements += _compare(signal, self._subject, reference, single, outputs)
         return tuple(measurements)
 
     def seconds(self, session: ort.InferenceSession) -> float:
         """How long one run on the first of the signals takes."""
         inputs, _, _ = next(iter(self._known.values()))
-        names = [item.name for item in session.get_inputs()]
-        feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+        feeds = self._feeds(session, inputs)
         start = perf_counter()
         session.run(None, feeds)
         return perf_counter() - start
+
+    def _feeds(self, session: ort.InferenceSession, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+        names = [item.name for item in session.get_inputs()]
+        if len(names) != len(inputs):
+            raise CompilerError(
+                f"the graph has {len(names)} inputs, and {self._subject.source.name} is given {len(inputs)}"
+            )
+        return {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
 
 
 def open_session(model: onnx.ModelProto | bytes) -> ort.InferenceSession:
@@ -239,6 +245,20 @@ def open_session(model: onnx.ModelProto | bytes) -> ort.InferenceSession:
         return ort.InferenceSession(payload, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise CompilerError(f"ONNX Runtime cannot load the compiled graph: {error}") from error
+
+
+def _run_graph(session: ort.InferenceSession, feeds: Mapping[str, Any]) -> Arrays:
+    try:
+        outputs: Arrays = session.run(None, feeds)
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise CompilerError(f"ONNX Runtime cannot run the graph ({in_one_line(error)})") from error
+    return outputs
+
+
+def _check_outputs(outputs: Arrays, reference: Arrays) -> None:
+    found, wanted = ([list(output.shape) for output in arrays] for arrays in (outputs, reference))
+    if found != wanted:
+        raise CompilerError(f"the graph's outputs have the shapes {found}, and the model's have {wanted}")
 
 
 def _check_shapes(signals: Mapping[str, tuple[torch.Tensor, ...]], subject: Subject) -> None:

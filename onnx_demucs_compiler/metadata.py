@@ -43,6 +43,8 @@ class ArtifactMetadata:
             empty for others.
         model_sources: the sources of the model itself, of which :attr:`sources` may be a choice; empty in
             files from before this was told.
+        checkpoints: the files that the weights were read from, each with its sha256 (hexadecimal); none for
+            a module in memory or an untrained one.
         overlap: where one run takes a track of any length (``mix [C, samples]`` in, ``stems [S, C, samples]``
             out), the part of each segment that the next covers too; ``None`` for others.
         stored: bytes of the numbers in the file, by how they are stored
@@ -66,6 +68,7 @@ class ArtifactMetadata:
     other_method: str = ""
     model_sources: tuple[str, ...] = ()
     provenance: str = ""
+    checkpoints: tuple[tuple[str, str], ...] = ()
     overlap: float | None = None
     stored: tuple[tuple[str, int], ...] = ()
 
@@ -89,6 +92,7 @@ class ArtifactMetadata:
             PREFIX + "other_method": self.other_method,
             PREFIX + "model_sources": json.dumps(list(self.model_sources)),
             PREFIX + "provenance": self.provenance,
+            PREFIX + "checkpoints": json.dumps(dict(self.checkpoints)),
             PREFIX + "track": json.dumps(self.overlap is not None),
             PREFIX + "overlap": "" if self.overlap is None else repr(self.overlap),
             PREFIX + "stored": json.dumps(dict(self.stored)),
@@ -135,6 +139,7 @@ class ArtifactMetadata:
                 other_method=props.get(PREFIX + "other_method", ""),
                 model_sources=_names(props.get(PREFIX + "model_sources", "[]")),
                 provenance=props.get(PREFIX + "provenance", ""),
+                checkpoints=tuple(json.loads(props.get(PREFIX + "checkpoints", "{}")).items()),
                 overlap=float(props[PREFIX + "overlap"]) if props.get(PREFIX + "overlap") else None,
                 stored=tuple(json.loads(props.get(PREFIX + "stored", "{}")).items()),
             )

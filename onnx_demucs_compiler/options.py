@@ -15,6 +15,8 @@ TARGETS_READY = ("portable", "ort")
 PRECISIONS = ("fp32", "fp16-weights", "int8")
 
 INTERFACES = ("waveform", "core", "spectral", "openkara")
+LARGEST = 2**31 - 1
+"""Samples, and mixes: what indices of 32 bits count."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,18 @@ class Options:
         self._check_stems()
 
     def _check_length(self) -> None:
-        if isinstance(self.length, int) and not isinstance(self.length, bool) and self.length >= 1:
+        whole = isinstance(self.length, int) and not isinstance(self.length, bool)
+        if whole and 1 <= int(self.length) <= LARGEST:
             return
+        if whole and int(self.length) > LARGEST:
+            raise UsageError(
+                f"length={self.length} is more samples than a graph can count; {LARGEST} at most"
+            )
         _one_of("length", self.length, ready=("segment", "dynamic", "a number of samples"), planned=())
 
     def _check_batch(self) -> None:
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
-        if self.batch != "dynamic" and not (whole and int(self.batch) >= 1):
+        if self.batch != "dynamic" and not (whole and 1 <= int(self.batch) <= LARGEST):
             raise UsageError(
                 f"batch={self.batch!r} is not a value it takes; use a whole number from 1, or dynamic"
             )

@@ -13,7 +13,7 @@ from onnx_demucs_compiler.fidelity import Gate, measure, probe_signals
 from onnx_demucs_compiler.loading import as_source_model
 from onnx_demucs_compiler.loading.demucs_models.length import at_length
 from onnx_demucs_compiler.metadata import ArtifactMetadata
-from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.options import LARGEST, Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.stages.storage import ROUNDED
 from onnx_demucs_compiler.subject import Subject
@@ -34,6 +34,7 @@ def verify(
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Measurement, ...]:
@@ -44,6 +45,7 @@ def verify(
         model: as for :func:`onnx_demucs_compiler.compile`; the name in the artefact's metadata when None.
         example_input: what the model takes, where it does not say.
         repo: a folder of checkpoints in which a name is looked up.
+        trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB; the artefact's precision decides when None.
         extra_signals: audio to measure on besides noise, a synthetic song and silence.
 
@@ -58,7 +60,7 @@ def verify(
     metadata = _metadata(proto)
     gate = Gate.of(metadata.precision, min_snr_db, rounded=ROUNDED in dict(metadata.stored))
     named = metadata.model if model is None else model
-    source = as_source_model(named, example_input=example_input, repo=repo)
+    source = as_source_model(named, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint)
     source = source.with_module(copy.deepcopy(source.module).float().cpu().eval())
     source = at_length(source, _length(metadata, source))
     if source.weights_digest() != metadata.weights:
@@ -98,6 +100,11 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
 def _length(metadata: ArtifactMetadata, source: SourceModel) -> int | str:
     if metadata.length == "dynamic" or metadata.segment == source.segment:
         return metadata.length
+    if not 1 <= metadata.segment <= LARGEST:
+        raise CompilerError(
+            f"the artefact's metadata gives a segment of {metadata.segment} samples, which no graph takes; "
+            "compile it again"
+        )
     return metadata.segment
 
 

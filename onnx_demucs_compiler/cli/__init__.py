@@ -8,7 +8,6 @@ import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.interruption import Interruptible
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_,
@@ -30,11 +30,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """Every command by name, in the order of ``--help``."""
 
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, unwinding as Ctrl-C does so that temporary files are removed."""
 
 
 class _Commands(TyperGroup):
@@ -52,8 +47,10 @@ class _Commands(TyperGroup):
             if error.errno is None:
                 raise
             _fail(_describe(error), CompilerError.exit_code)
-        except _Terminated:
-            _fail("terminated; no partial file was left", TERMINATED)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            _fail("there is not enough memory; free some, or ask for less", CompilerError.exit_code)
         except KeyboardInterrupt:
             _fail("interrupted; no partial file was left", INTERRUPTED)
 
@@ -61,6 +58,11 @@ class _Commands(TyperGroup):
 def _fail(message: str, exit_code: int) -> None:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     raise typer.Exit(exit_code)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Torch has no class of its own for it on a CPU."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _describe(error: OSError) -> str:
@@ -96,14 +98,10 @@ def onnx_demucs(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``onnx-demucs``, on the process' own arguments when None."""
-    signal.signal(signal.SIGTERM, _terminate)
-    app(arguments, prog_name="onnx-demucs")
+    with Interruptible():
+        app(arguments, prog_name="onnx-demucs")
 
 
 def compile_main() -> None:
     """Run ``onnx-demucs-compile``, which is ``onnx-demucs compile``."""
     main(["compile", *sys.argv[1:]])
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated

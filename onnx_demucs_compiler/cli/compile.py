@@ -28,6 +28,9 @@ def compile(  # noqa: A001 - the command's name
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
     ] = None,
+    trust_checkpoint: Annotated[
+        bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
+    ] = False,
     target: Annotated[
         str, typer.Option(help="Runtime family: portable, or ort (adds com.microsoft operators).")
     ] = "portable",
@@ -72,6 +75,12 @@ def compile(  # noqa: A001 - the command's name
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print every firing and refusal.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="Write OUT.onnx.sha256 too, for sha256sum --check.")
+    ] = False,
+    sbom: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a bill of materials too (CycloneDX JSON).")
+    ] = None,
     verify_audio: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Verify on this audio as well.")
     ] = None,
@@ -90,11 +99,13 @@ def compile(  # noqa: A001 - the command's name
     the work failed, 2 that the command is wrong.
     """
     from onnx_demucs_compiler.artifact import check_writable, write_atomically
+    from onnx_demucs_compiler.checksum import checksum_line, checksum_path
     from onnx_demucs_compiler.cli.display import print_report, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.compiler import compile as compile_model
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.sbom import bill_of_materials, check_sbom_support
 
     choices: dict[str, Any] = {
         "target": target,
@@ -117,15 +128,19 @@ def compile(  # noqa: A001 - the command's name
     if min_snr is not None and not math.isfinite(min_snr):
         raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
     path = output or Path(f"{_file_name(model)}.onnx")
-    _check_distinct(written=[path, report], read=[Path(model), verify_audio])
-    for file in filter(None, (path, report)):
+    checksum = checksum_path(path) if sha256 else None
+    outputs = [path, report, sbom, checksum]
+    _check_distinct(written=outputs, read=[Path(model), verify_audio])
+    for file in filter(None, outputs):
         check_writable(file)
+    if sbom:
+        check_sbom_support()
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give --force to replace it")
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
-        source = load_model(model, repo)
+        source = load_model(model, repo, trust_checkpoint=trust_checkpoint)
         compiled = compile_model(
             source,
             rules,
@@ -139,6 +154,11 @@ def compile(  # noqa: A001 - the command's name
         compiled.save(path)
         if report:
             write_atomically(report, compiled.report.to_json().encode())
+        if sbom:
+            bill = bill_of_materials(path.name, path.read_bytes(), compiled.metadata)
+            write_atomically(sbom, bill.encode())
+        if checksum:
+            write_atomically(checksum, checksum_line(path.name, path.read_bytes()).encode())
     if as_json:
         typer.echo(_summary(compiled, path))
     elif not quiet:
@@ -193,7 +213,8 @@ def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":
 def _file_name(model: str) -> str:
     from onnx_demucs_compiler.runtime.output import safe_name
 
-    return safe_name(Path(model).stem if model.endswith(".th") else model.removeprefix("untrained:"))
+    is_file = model.endswith((".th", ".safetensors"))
+    return safe_name(Path(model).stem if is_file else model.removeprefix("untrained:"))
 
 
 def _summary(compiled: "CompiledModel", path: Path) -> str:

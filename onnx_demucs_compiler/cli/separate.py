@@ -43,7 +43,8 @@ def separate(
         typer.Option(help="Against clipping: rescale the whole stem if need be, clamp samples, or nothing."),
     ] = "rescale",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to compute with.", show_default="physical cores")
+        int | None,
+        typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="physical cores"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,

@@ -3,11 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.contracts.finding import Finding
 
 
 def verify(
@@ -19,15 +22,37 @@ def verify(
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look NAME up in this folder of checkpoints.")
     ] = None,
+    trust_checkpoint: Annotated[
+        bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
+    ] = False,
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Measure on this audio as well.")] = None,
     min_snr: Annotated[
         float | None,
         typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; fp16 rounded 50; int8 40"),
     ] = None,
+    contract: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Check what a runtime demands: official, minimal, openkara or web. Repeatable. "
+            "Without --model, only that.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
-    """Compare MODEL.onnx with its model in float64; exit code 1 below the gate."""
+    """Compare MODEL.onnx with its model in float64; exit code 1 below the gate.
+
+    With --contract, check what runtimes demand of it; exit code 1 if a contract is broken.
+    """
+    found = _lint(artifact, contract or [], wanted_for_parity=(model, repo, audio, min_snr))
+    if found and not as_json and not quiet:
+        _print_findings(artifact, found)
+    if found and model is None:
+        if as_json:
+            typer.echo(json.dumps({"contracts": _facts(found)}))
+        _check_kept(artifact, found)
+        return
     from onnx_demucs_compiler.cli.display import print_fidelity, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.loading import load_model
@@ -40,7 +65,7 @@ def verify(
         metadata = artifact_metadata(artifact)
         named = metadata.model
         try:
-            source = load_model(model or named, repo)
+            source = load_model(model or named, repo, trust_checkpoint=trust_checkpoint)
         except UsageError as error:
             if model:
                 raise
@@ -55,6 +80,66 @@ def verify(
             extra_signals=excerpt_signal(audio, source, metadata.segment),
         )
     if as_json:
-        typer.echo(json.dumps(finite([asdict(item) for item in measurements]), allow_nan=False))
+        measured = finite([asdict(item) for item in measurements])
+        shown = {"contracts": _facts(found), "fidelity": measured} if found else measured
+        typer.echo(json.dumps(shown, allow_nan=False))
     elif not quiet:
         print_fidelity(measurements)
+    _check_kept(artifact, found)
+
+
+def _lint(
+    artifact: Path, contracts: list[str], wanted_for_parity: tuple[object, ...]
+) -> "dict[str, tuple[Finding, ...]]":
+    """What each contract finds; nothing where none is asked for."""
+    if not contracts:
+        return {}
+    from onnx_demucs_compiler.contracts import check_names, lint
+
+    check_names(contracts)
+    model, *others = wanted_for_parity
+    if model is None and any(other is not None for other in others):
+        raise UsageError(
+            "--repo, --audio and --min-snr are for parity, and --contract alone does not measure it; "
+            "add --model NAME"
+        )
+    return lint(artifact, contracts)
+
+
+def _print_findings(artifact: Path, found: "dict[str, tuple[Finding, ...]]") -> None:
+    """A table: one line for each thing found."""
+    from rich.table import Table
+
+    from onnx_demucs_compiler.cli.display import stdout
+
+    table = Table(title=f"{artifact}", title_justify="left")
+    for heading in ("contract", "", "what"):
+        table.add_column(heading, overflow="fold")
+    for name, findings in found.items():
+        if not any(finding.breaks for finding in findings):
+            table.add_row(name, "kept", "")
+        for finding in findings:
+            table.add_row(name, "broken" if finding.breaks else "note", str(finding))
+    stdout().print(table)
+
+
+def _facts(found: "dict[str, tuple[Finding, ...]]") -> list[dict[str, Any]]:
+    return [
+        {
+            "contract": name,
+            "kept": not any(finding.breaks for finding in findings),
+            "findings": [asdict(finding) | {"nodes": list(finding.nodes)} for finding in findings],
+        }
+        for name, findings in found.items()
+    ]
+
+
+def _check_kept(artifact: Path, found: "dict[str, tuple[Finding, ...]]") -> None:
+    broken = {name: [finding for finding in findings if finding.breaks] for name, findings in found.items()}
+    told = [f"{name}: {findings[0]}" for name, findings in broken.items() if findings]
+    if told:
+        count = sum(map(len, broken.values()))
+        raise CompilerError(
+            f"{artifact} breaks {', '.join(name for name in broken if broken[name])} in {count} "
+            f"point{'s' if count > 1 else ''}; {'; '.join(told)}"
+        )

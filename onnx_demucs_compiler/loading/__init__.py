@@ -25,6 +25,7 @@ def as_source_model(
     *,
     example_input: Tensor | tuple[Tensor, ...] | None = None,
     repo: Path | None = None,
+    trust_checkpoint: bool = False,
 ) -> SourceModel:
     """What :func:`onnx_demucs_compiler.compile` takes, as a :class:`SourceModel`.
 
@@ -32,7 +33,7 @@ def as_source_model(
         UsageError: If no model has the name, or it is neither a module nor a name.
         CompilerError: If it cannot be loaded or compiled, or is a bag whose members do not fit together.
     """
-    source = _source_model(model, example_input, repo)
+    source = _source_model(model, example_input, repo, trust_checkpoint)
     refuse_unsupported(source.module, source.name)
     return source
 
@@ -41,11 +42,12 @@ def _source_model(
     model: nn.Module | SourceModel | str,
     example_input: Tensor | tuple[Tensor, ...] | None,
     repo: Path | None,
+    trust_checkpoint: bool,
 ) -> SourceModel:
     if isinstance(model, SourceModel):
         return model
     if isinstance(model, str):
-        return load_model(model, repo)
+        return load_model(model, repo, trust_checkpoint=trust_checkpoint)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
     name = type(model).__name__

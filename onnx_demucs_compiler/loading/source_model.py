@@ -24,6 +24,7 @@ class SourceModel:
         segment: Length that the module was trained on, in samples.
         provenance: Where the weights come from, in words.
         example_inputs: What the module takes, where that is not one waveform of its segment.
+        checkpoints: The files that the weights were read from, each with its SHA-256 (hex).
     """
 
     module: nn.Module
@@ -34,6 +35,7 @@ class SourceModel:
     segment: int | None
     provenance: str
     example_inputs: tuple[Tensor, ...] = ()
+    checkpoints: tuple[tuple[str, str], ...] = ()
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs to trace with: those given, or noise ``[1, audio_channels, segment]``, float32.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +15,6 @@ from onnx_demucs_compiler.errors import CompilerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -106,11 +108,29 @@ def first_bad_sample(block: Audio) -> int | None:
 
 def _open(path: Path) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(path)
+        with _unheard():
+            return soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         raise CompilerError(f"{path}: cannot be read as audio ({error.error_string})") from error
     except TypeError as error:  # headerless by its extension (.raw): soundfile wants to be told the rate
         raise CompilerError(f"{path}: cannot be read as audio (raw samples say no sample rate)") from error
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep off stderr what libmpg123 writes there, past Python, of damage that it gets over."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed: nobody would hear
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _decode(path: Path, file: soundfile.SoundFile, sample_rate: int) -> Iterator[Audio]:
@@ -119,7 +139,8 @@ def _decode(path: Path, file: soundfile.SoundFile, sample_rate: int) -> Iterator
     position = 0
     while True:
         try:
-            block = file.read(frames, dtype="float32", always_2d=True).T
+            with _unheard() if file.format == "MP3" else nullcontext():
+                block = file.read(frames, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
             time = position / file.samplerate
             raise CompilerError(f"{path}: damaged after {time:.1f} s ({error.error_string})") from error

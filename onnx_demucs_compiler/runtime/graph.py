@@ -42,15 +42,15 @@ class Graph:
                 than its metadata describes.
         """
         self._session = create_session(path, threads)
-        self.metadata = ArtifactMetadata.from_props(self._session.get_modelmeta().custom_metadata_map)
+        ports, results, props = _declared(self._session, path)
+        self.metadata = ArtifactMetadata.from_props(props)
         _check_facts(self.metadata)
         self.batch = 1 if self.metadata.batch == "dynamic" else int(self.metadata.batch)
         self.takes_tracks = self.metadata.overlap is not None
         interface = Track if self.takes_tracks else INTERFACES[self.metadata.interface]
         self._interface = interface(self.metadata)
-        ports = self._session.get_inputs()
         self._check_ports("inputs", ports, self._interface.inputs)
-        self._check_ports("outputs", self._session.get_outputs(), self._interface.outputs)
+        self._check_ports("outputs", results, self._interface.outputs)
         self._names = [port.name for port in ports]
 
     def run(self, mixes: Audio) -> Audio:
@@ -82,6 +82,17 @@ class Graph:
                 f"the model's {kind} are {found}, and its metadata (interface {self.metadata.interface}, "
                 f"batch {self.metadata.batch}) describes {described}; compile it again"
             )
+
+
+def _declared(session: Any, path: Path) -> tuple[Sequence[Any], Sequence[Any], Mapping[str, str]]:
+    """Inputs, outputs and metadata of a model, whose texts a damaged file may hold in any bytes."""
+    try:
+        ports, results = session.get_inputs(), session.get_outputs()
+        for port in (*ports, *results):
+            _ = port.name, port.shape
+        return ports, results, session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise CompilerError(f"{path} is damaged: its texts are not UTF-8; compile it again") from error
 
 
 def _check_facts(metadata: ArtifactMetadata) -> None:

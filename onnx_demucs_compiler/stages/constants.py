@@ -1,7 +1,7 @@
 """What no model input reaches: evaluated once, before the trace, so that rules can read it.
 
 Position embeddings, windows and index tables come out as plain constants, and the operators that made
-them (Sin, Cos, ScatterND, Range) do not reach ONNX, unless the table is large and what it is made of small.
+them (Sin, Cos, ScatterND, Range) never reach ONNX.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, 
     """Give the module a buffer for each static value that the rest of the graph needs.
 
     Only values made from nothing but constants are stored: what is computed from weights stays
-    computed, so that no weight is stored twice. A value much larger than what it is made of (an ``expand``,
-    the sines of products of positions and rates) stays computed too, once, when a runtime loads the graph.
+    computed, so that no weight is stored twice. A value much larger than what it is made of (an
+    ``expand``) stays computed too.
 
     Returns:
         For each stored node, the attribute that holds it, or two of them for a complex value.
@@ -83,12 +83,27 @@ def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
 
 
 def _compact_bytes(static: dict[Node, Any]) -> dict[Node, int]:
-    """For each node the fewest bytes from which its value can be had again."""
+    """For each node the fewest bytes from which its value can be had again by copying or counting.
+
+    A pointwise operator that broadcasts makes new numbers, unless they are whole or true and false: the
+    distance between any two positions is as cheap to have again as a copy. Any other that grows repeats what
+    it got.
+    """
     compact: dict[Node, int] = {}
     for node, value in static.items():
         made_of = [compact[source] for source in node.all_input_nodes]
-        compact[node] = min(_bytes(value), sum(made_of)) if made_of else _bytes(value)
+        whole = [_bytes(static[source]) for source in node.all_input_nodes]
+        computed = _is_pointwise(node) and _is_floating(value) and _bytes(value) > max(whole, default=0)
+        compact[node] = _bytes(value) if computed or not made_of else min(_bytes(value), sum(made_of))
     return compact
+
+
+def _is_pointwise(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def _store_value(module: GraphModule, name: str, value: torch.Tensor) -> ConstantName:

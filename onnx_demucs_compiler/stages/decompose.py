@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
-    from torch.fx import GraphModule
+    from torch.fx import Graph, GraphModule
 
     from onnx_demucs_compiler.report import Recorder
     from onnx_demucs_compiler.rule import Rule
@@ -93,6 +93,7 @@ def lower(
     """
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
+    _forget_origins(module.graph)
     args, kwargs = program.example_inputs
     walk = _Lowered(module, rules, recorder)
     shapes = None if dynamic_shapes is None else {"args": dynamic_shapes}
@@ -102,7 +103,14 @@ def lower(
         reason = str(error).strip().splitlines()[0]
         raise CompilerError(f"torch.export cannot leave the shapes open: {reason}") from error
     _count_nodes(lowered, rules, recorder)
+    _forget_origins(lowered.graph)
     return lowered
+
+
+def _forget_origins(graph: Graph) -> None:
+    """Drop what torch.fx keeps of a node's ancestors, and copies deeply for every node of every trace."""
+    for node in graph.nodes:
+        node.meta.pop("from_node", None)
 
 
 class _Lowered(torch.nn.Module):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
 
+_TORCH = f"{Path(torch.__file__).parent.as_posix()}/"
+
+
 def source_line(node: Node) -> str:
     """The innermost line of the model's own source that a node comes from, as ``file.py:12: code``."""
     frames = (node.stack_trace or "").replace("\\", "/").split('File "')[1:]
-    own = [frame for frame in frames if "/torch/" not in frame.partition('"')[0]]
+    own = [frame for frame in frames if not frame.startswith(_TORCH)]
     if not own:
         return ""
     where, _, code = own[-1].partition("\n")

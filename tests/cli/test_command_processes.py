@@ -57,14 +57,15 @@ def test_a_signal_in_the_middle_leaves_nothing(
 def test_an_interrupt_of_the_trace_itself(checkpoint: Path, tmp_path: Path) -> None:
     """Raised from inside the model, where torch.export is on the stack."""
     code = """
-import os, signal, sys, cli_examples
-forward, calls = cli_examples.TwoStems.forward, []
+import os, signal
+from demucs.demucs import Demucs
+forward, calls = Demucs.forward, []
 def interrupted(self, mix):
     calls.append(mix)
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGINT)
     return forward(self, mix)
-cli_examples.TwoStems.forward = interrupted
+Demucs.forward = interrupted
 from onnx_demucs_compiler.cli import main
 main()
 """

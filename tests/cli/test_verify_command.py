@@ -14,7 +14,7 @@ from onnx import numpy_helper
 def off(artifact: Path, folder: Path) -> Path:
     """The artefact with one weight changed a little."""
     model = onnx.load(artifact)
-    [weight] = [item for item in model.graph.initializer if item.name == "convolution.weight"]
+    [weight] = [item for item in model.graph.initializer if item.name == "encoder.0.0.weight"]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.0001), weight.name))
     onnx.save(model, folder / "off.onnx")
     return folder / "off.onnx"
@@ -22,7 +22,7 @@ def off(artifact: Path, folder: Path) -> Path:
 
 def test_a_good_artefact(artifact: Path, checkpoint: Path) -> None:
     printed = succeeds(run("verify", artifact, "--model", checkpoint))
-    for word in ("noise", "song", "silence", "speech", "PyTorch float32", "exact"):
+    for word in ("noise", "song", "silence", "speech", "PyTorch float32"):
         assert word in printed
 
 

@@ -14,7 +14,7 @@ from engine_examples import two_stems
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
 from onnx_demucs_compiler import artifact as artifact_module
-from onnx_demucs_compiler.artifact import check_writable, write_atomically
+from onnx_demucs_compiler.artifact import check_writable, write_atomically, write_together
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals, modes and resource limits")
 
@@ -143,8 +143,29 @@ def test_renaming_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def replace(self: Path, target: Path) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
     monkeypatch.setattr(Path, "replace", replace)
-    assert "cannot be written (Invalid cross-device link)" in refusal(tmp_path / "model.onnx")
+    assert "cannot be written (Invalid cross-device link)" in refusal(path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", b"old")]
+
+
+def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    with pytest.raises(CompilerError, match="does not exist"):
+        write_together({one: b"1", tmp_path / "absent" / "other": b"2"})
+    assert list(tmp_path.iterdir()) == []
+    write_together({one: b"1", other: b"2"})
+    assert (one.read_bytes(), other.read_bytes()) == (b"1", b"2")
+    assert sorted(tmp_path.iterdir()) == [one, other]
+
+
+def test_where_files_without_a_name_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.onnx"
+    monkeypatch.setattr(artifact_module, "DESCRIPTORS", tmp_path / "absent")
+    for content in (b"first", b"second"):
+        write_atomically(path, content)
+        assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", content)]
 
 
 @posix

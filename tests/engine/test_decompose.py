@@ -1,11 +1,8 @@
 """Running a program through lowering rules, and what is evaluated beforehand."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from engine_examples import make_rule
@@ -181,20 +178,6 @@ def test_a_small_constant_that_is_expanded_stays_small() -> None:
     program, _ = lowered(module, shape=(512, 4096))
     stored = [*program.state_dict.values(), *program.constants.values()]
     assert sum(tensor.numel() for tensor in stored) <= 512
-
-
-def test_a_large_table_of_sines_is_computed_when_the_graph_is_loaded(tmp_path: Path) -> None:
-    def embedded(x: Tensor) -> Tensor:
-        phases = torch.arange(1024.0)[:, None] / torch.arange(1.0, 513.0)
-        return x + torch.cat([phases.sin(), phases.cos()], 1)
-
-    compiled = compile(Function(embedded), default, example_input=torch.randn(1024, 1024))
-    assert compiled.report.constant_bytes < 10_000
-    assert (compiled.report.operators["Sin"], compiled.report.operators["Cos"]) == (1, 1)
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
-    ort.InferenceSession(compiled.model.SerializeToString(), options)
-    assert {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node} == {"Add"}
 
 
 def test_a_complex_operator_that_no_rule_knows() -> None:

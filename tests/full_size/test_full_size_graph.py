@@ -4,26 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 from full_size_examples import Artifact
 from onnx import TensorProto, numpy_helper
 
 from onnx_demucs_compiler import CompiledModel, compile
-from onnx_demucs_compiler.artifact import serialized
-from onnx_demucs_compiler.options import Options
-from onnx_demucs_compiler.report import Recorder
-from onnx_demucs_compiler.ruleset import default_rules
 from onnx_demucs_compiler.runtime.session import create_session
-from onnx_demucs_compiler.stages.surgery import operated
-from onnx_demucs_compiler.stages.weights import weights_in
 
 pytestmark = pytest.mark.full_size
 
 STEMS = {"htdemucs": 4, "htdemucs_6s": 6}
 SEGMENT = 343980
-MAX_FILE_BYTES = 172e6
-MAX_HALF_BYTES = 88e6
+MAX_FILE_BYTES = 175e6
 MAX_DFT_BYTES = 3e6
 # PyTorch's own float32 keeps 116 dB of the one and 114 dB of the other.
 MIN_SNR_DB = {"htdemucs": 110, "htdemucs_6s": 105}
@@ -33,8 +25,8 @@ ATTENTIONS = 10
 
 DFT_RULES = ("stft-as-matmul", "istft-as-matmul")
 
-# Slow, inexact or missing from runtimes.
-UNWANTED = {"STFT", "DFT", "ScatterND", "InstanceNormalization"}
+# Slow, inexact, missing from runtimes, or a sign that a constant is computed anew in every run.
+UNWANTED = {"STFT", "DFT", "ScatterND", "Sin", "Cos", "InstanceNormalization"}
 
 
 @pytest.fixture(params=["htdemucs", "htdemucs_6s"])
@@ -68,19 +60,6 @@ def test_one_file_of_the_weights_and_little_else(artifact: Artifact, model: onnx
     assert [path.name for path in artifact.path.parent.iterdir()] == [artifact.path.name]
     assert artifact.path.stat().st_size < MAX_FILE_BYTES
     assert [item.name for item in model.graph.initializer if item.external_data] == []
-
-
-def test_half_of_it_from_a_checkpoint_in_half_precision(htdemucs: Artifact) -> None:
-    graph = ir.load(htdemucs.path)
-    names = htdemucs.source.module.state_dict()
-    for name, value in graph.graph.initializers.items():
-        if weights_in(name, names) and value.const_value is not None:
-            half = value.const_value.numpy().astype(np.float16)
-            value.const_value = ir.tensor(half.astype(np.float32), name=name)
-    recorder = Recorder()
-    operated(graph, (default_rules()["fp16-weights"],), Options(precision="fp16-weights"), recorder)
-    assert recorder.fires("fp16-weights") > 400
-    assert len(serialized(ir.to_proto(graph))) <= MAX_HALF_BYTES
 
 
 def test_valid_for_old_runtimes(artifact: Artifact, model: onnx.ModelProto) -> None:

@@ -1,5 +1,4 @@
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,29 +114,16 @@ def test_a_state_that_lacks_a_tensor_is_refused(package: Package, write_checkpoi
     assert "Missing key(s)" in refusal(write_checkpoint(package))
 
 
-def test_a_class_that_is_no_model_is_refused(package: Package, write_checkpoint: Write) -> None:
-    package["klass"] = dict
-    assert "does not fit its class <class 'dict'>" in refusal(write_checkpoint(package))
-
-
-def test_a_class_that_is_not_installed_is_refused(
-    package: Package, write_checkpoint: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = types.ModuleType("my_models")
-    mine.Mine = type("Mine", (nn.Module,), {"__module__": "my_models"})  # type: ignore[attr-defined]
-    with monkeypatch.context() as installed:
-        installed.setitem(sys.modules, "my_models", mine)
-        path = write_checkpoint({**package, "klass": mine.Mine})
-    message = refusal(path)
-    assert "needs code that is not installed" in message
-    assert "my_models" in message
+def test_arguments_that_are_not_the_classes_are_refused(package: Package, write_checkpoint: Write) -> None:
+    package["kwargs"] = {**package["kwargs"], "depth": "two"}
+    assert "does not fit its class <class 'demucs.htdemucs.HTDemucs'>" in refusal(write_checkpoint(package))
 
 
 def test_a_quantised_checkpoint_without_diffq_is_refused(
     package: Package, write_checkpoint: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "diffq", None)
-    package["state"] = {"__quantized": True}
+    package["state"]["__quantized"] = True
     assert "is quantised with DiffQ" in refusal(write_checkpoint(package))
 
 

@@ -1,7 +1,7 @@
 """Bags of models: a ``.yaml`` that names checkpoints, and demucs' BagOfModels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ from demucs.apply import BagOfModels
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.weighted_bag import WeightedBag
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,32 @@ def _signatures(path: Path, content: Any) -> tuple[str, ...]:
     if not isinstance(models, list) or not models or not all(isinstance(model, str) for model in models):
         raise CompilerError(f"the bag {path} names no models; write models: ['SIGNATURE', ...]")
     return tuple(models)
+
+
+def load_bag(name: str, bag: BagFile, checkpoints: Mapping[str, Path], *, trust: bool) -> SourceModel:
+    """Load a bag's members and make one module of them.
+
+    Args:
+        name: The model as the user named it.
+        bag: What its file says.
+        checkpoints: The members' files, by signature.
+        trust: Let them run code of their maker's choosing.
+
+    Raises:
+        CompilerError: If a member has no file, cannot be loaded, or does not go with the others.
+    """
+    for signature in bag.signatures:
+        if signature not in checkpoints:
+            raise CompilerError(
+                f"the bag {bag.path} needs the checkpoint {signature}, which is not beside it"
+            )
+    members = {
+        signature: load_checkpoint(checkpoints[signature], name, trust=trust) for signature in bag.signatures
+    }
+    module = as_one_module(bag.fill([members[signature].module for signature in bag.signatures]), name)
+    provenance = "; ".join(member.provenance for member in members.values())
+    files = tuple(file for member in members.values() for file in member.checkpoints)
+    return replace(from_module(module, name, provenance=provenance), checkpoints=files)
 
 
 def as_one_module(model: nn.Module, name: str, signatures: Sequence[str] = ()) -> nn.Module:

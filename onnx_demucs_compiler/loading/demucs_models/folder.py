@@ -7,18 +7,20 @@ from demucs.api import list_models
 from demucs.repo import ModelLoadingError
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
-from onnx_demucs_compiler.loading.demucs_models.checkpoint import load_checkpoint
+from onnx_demucs_compiler.loading.demucs_models.bags import load_bag, read_bag
+from onnx_demucs_compiler.loading.demucs_models.checkpoint import SAFETENSORS, load_checkpoint
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.source_model import SourceModel
 
 
-def load_from_folder(name: str, folder: Path) -> SourceModel:
+def load_from_folder(name: str, folder: Path, *, trust: bool = False) -> SourceModel:
     """Load a checkpoint by its signature, or a bag by its file's stem; a signature goes first, as in demucs.
 
     Args:
-        name: ``SIGNATURE`` of a ``SIGNATURE[-CHECKSUM].th``, or ``BAG`` of a ``BAG.yaml``.
+        name: ``SIGNATURE`` of a ``SIGNATURE[-CHECKSUM].th`` or of a ``SIGNATURE.safetensors``, as demucs
+            publishes them on the Hugging Face hub, or ``BAG`` of a ``BAG.yaml``.
         folder: Where these files lie.
+        trust: Let checkpoints run code of their maker's choosing.
 
     Raises:
         UsageError: If ``folder`` is not a folder or holds no such model.
@@ -27,9 +29,9 @@ def load_from_folder(name: str, folder: Path) -> SourceModel:
     """
     checkpoints, bags = _models_in(folder)
     if name in checkpoints:
-        return load_checkpoint(checkpoints[name], name)
+        return load_checkpoint(checkpoints[name], name, trust=trust)
     if name in bags:
-        return _load_bag(name, bags[name], checkpoints)
+        return load_bag(name, read_bag(bags[name]), checkpoints, trust=trust)
     raise unknown_name(name, [*checkpoints, *bags], where=f"is in {folder}")
 
 
@@ -40,15 +42,5 @@ def _models_in(folder: Path) -> tuple[Mapping[str, Path], Mapping[str, Path]]:
         models = list_models(folder)
     except ModelLoadingError as error:
         raise CompilerError(f"cannot use the folder {folder}: {error}") from error
-    return models["single"], models["bag"]
-
-
-def _load_bag(name: str, path: Path, checkpoints: Mapping[str, Path]) -> SourceModel:
-    bag = read_bag(path)
-    for signature in bag.signatures:
-        if signature not in checkpoints:
-            raise CompilerError(f"the bag {path} needs the checkpoint {signature}, which is not beside it")
-    members = {signature: load_checkpoint(checkpoints[signature], name) for signature in bag.signatures}
-    module = as_one_module(bag.fill([members[signature].module for signature in bag.signatures]), name)
-    provenance = "; ".join(member.provenance for member in members.values())
-    return from_module(module, name, provenance=provenance)
+    published = {path.stem: path for path in sorted(folder.glob(f"*{SAFETENSORS}"))}
+    return published | models["single"], models["bag"]

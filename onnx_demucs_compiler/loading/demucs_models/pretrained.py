@@ -1,65 +1,107 @@
 """The pretrained models that demucs downloads, or finds in its caches."""
 
 import socket
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import torch
 from demucs.api import list_models
-from demucs.pretrained import get_model
-from huggingface_hub import constants
+from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module, read_bag
-from onnx_demucs_compiler.loading.demucs_models.failures import fatal_as_error, one_line
+from onnx_demucs_compiler.loading.demucs_models.bags import BagFile, load_bag, read_bag
+from onnx_demucs_compiler.loading.demucs_models.checkpoint import SAFETENSORS, load_checkpoint
+from onnx_demucs_compiler.loading.demucs_models.failures import one_line
 from onnx_demucs_compiler.loading.demucs_models.names import unknown_name
 from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES, UNTRAINED_PREFIX
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.source_model import SourceModel
 
 HUB_PREFIX = "hf://"
+
+Files = Mapping[str, Path]
+"""Checkpoints by signature."""
 
 _HUB_ANSWERS_WITHIN_S = 5.0
 _SOCKET_TIMEOUT_S = 30.0
 
 
-def load_pretrained(name: str) -> SourceModel:
+def load_pretrained(name: str, *, trust: bool = False) -> SourceModel:
     """Load a model that demucs publishes, from its caches or by downloading it.
+
+    As demucs does, a named model is looked for on the Hugging Face hub first and then where demucs published
+    its models before; a signature only there. Everything goes through the one loader of checkpoints.
 
     Args:
         name: A name or signature known to demucs, or ``hf://[NAMESPACE/]NAME``.
+        trust: Let checkpoints run code of their maker's choosing.
 
     Raises:
         UsageError: If demucs, or the Hugging Face hub, knows no such model.
         CompilerError: If it cannot be downloaded or loaded, or its members do not fit together.
     """
-    signatures = _signatures(name)
-    module = as_one_module(_get_model(name), name, signatures)
-    return from_module(module, name, provenance=_provenance(name, signatures))
+    with _as_errors(name), _bounded_network():
+        if name.startswith(HUB_PREFIX):
+            found: tuple[BagFile | None, Files] = _from_hub(name.removeprefix(HUB_PREFIX))
+        else:
+            found = _from_anywhere(name)
+    bag, files = found
+    if bag is None:
+        source = load_checkpoint(files[name], name, trust=trust)
+    else:
+        source = load_bag(name, bag, files, trust=trust)
+    signatures = (name,) if bag is None else bag.signatures
+    return replace(source, provenance=" ".join(dict.fromkeys(["pretrained", name, *signatures])))
 
 
-def _signatures(name: str) -> tuple[str, ...]:
-    """The signatures that ``name`` stands for; none for a model of the hub, known only once it is there."""
-    if name.startswith(HUB_PREFIX):
-        return ()
+def _from_anywhere(name: str) -> tuple[BagFile | None, Files]:
     published = list_models()
-    if name in published["bag"]:
-        return read_bag(published["bag"][name]).signatures
     if name in published["single"]:
-        return (name,)
-    raise unknown_name(name, published["bag"], where="is known to demucs")
-
-
-def _provenance(name: str, signatures: Sequence[str]) -> str:
-    return " ".join(dict.fromkeys(["pretrained", name, *signatures]))
-
-
-def _get_model(name: str) -> nn.Module:
+        return None, _from_demucs([name], published["single"])
+    if name not in published["bag"]:
+        raise unknown_name(name, published["bag"], where="is known to demucs")
     try:
-        with _bounded_network(), fatal_as_error(name):
-            model: nn.Module = get_model(name)
+        return _from_hub(name)
+    except (OSError, ValueError):  # what the hub does not have, or does not give
+        bag = read_bag(published["bag"][name])
+        return bag, _from_demucs(bag.signatures, published["single"])
+
+
+def _from_hub(name: str) -> tuple[BagFile, Files]:
+    namespace, slash, model = name.partition("/")
+    if not slash:
+        namespace, model = DEFAULT_NAMESPACE, name
+    repo = f"{namespace}/{hf_repo_name(model)}"
+    bag = read_bag(Path(hf_hub_download(repo, f"{model}.yaml")))
+    return bag, {
+        signature: Path(hf_hub_download(repo, f"{signature}{SAFETENSORS}")) for signature in bag.signatures
+    }
+
+
+def _from_demucs(signatures: Sequence[str], addresses: Mapping[str, str]) -> Files:
+    """What ``torch.hub.load_state_dict_from_url`` does, less the loading, in the same cache."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for signature in dict.fromkeys(signatures):
+        address = addresses[signature]
+        files[signature] = path = folder / address.rpartition("/")[2]
+        if not path.exists():
+            checksum = path.stem.partition("-")[2]
+            torch.hub.download_url_to_file(address, str(path), checksum, progress=sys.stderr.isatty())
+    return files
+
+
+@contextmanager
+def _as_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise UsageError(
             f"the Hugging Face hub shows no model {name}; check its name ({one_line(error)})"
@@ -68,7 +110,6 @@ def _get_model(name: str) -> nn.Module:
         raise CompilerError(f"could not download {name}: {_reason(error)}; {_ways_out(name)}") from error
     except RuntimeError as error:
         raise CompilerError(f"could not load {name}: {one_line(error)}; {_ways_out(name)}") from error
-    return model
 
 
 def _reason(error: OSError) -> str:

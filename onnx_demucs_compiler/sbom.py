@@ -1,0 +1,106 @@
+"""A bill of materials for an artefact, in CycloneDX: what it is, what it was made from and with.
+
+Everything in it follows from the file's bytes and its metadata, so that the same artefact has the same bill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.metadata import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cyclonedx.model.component import Component
+
+    from onnx_demucs_compiler.metadata import ArtifactMetadata
+
+_PROPERTY = "onnx-demucs:"
+_TOLD_ELSEWHERE = ("checkpoints", "rules", "versions")
+
+
+def check_sbom_support() -> None:
+    """See to it early that a bill of materials can be made.
+
+    Raises:
+        UsageError: cyclonedx-python-lib is not installed.
+    """
+    if importlib.util.find_spec("cyclonedx") is None:
+        raise UsageError(
+            "a bill of materials needs cyclonedx-python-lib; "
+            "run: python -m pip install 'onnx-demucs-compiler[sbom]'"
+        )
+
+
+def bill_of_materials(name: str, data: bytes, metadata: ArtifactMetadata) -> str:
+    """The bill of materials of an artefact, as CycloneDX 1.6 in JSON.
+
+    It names no licence of the model: neither checkpoints nor metadata say one.
+
+    Args:
+        name: the artefact's file name.
+        data: its bytes.
+        metadata: what it says of itself.
+
+    Raises:
+        UsageError: cyclonedx-python-lib is not installed.
+    """
+    check_sbom_support()
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.output.json import JsonV1Dot6
+
+    digest = hashlib.sha256(data).hexdigest()
+    bill = Bom(serial_number=uuid5(NAMESPACE_URL, f"urn:sha256:{digest} {name}"))
+    bill.metadata.timestamp = None  # type: ignore[assignment]
+    bill.metadata.component = _artefact(name, digest, metadata)
+    bill.metadata.tools.components.update(_packages(metadata.versions))
+    return JsonV1Dot6(bill).output_as_string(indent=2) + "\n"
+
+
+def _artefact(name: str, digest: str, metadata: ArtifactMetadata) -> Component:
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.component import Component, ComponentType, Pedigree
+
+    said = {key.removeprefix(PREFIX): value for key, value in metadata.to_props().items()}
+    facts = [(key, value) for key, value in said.items() if value and key not in _TOLD_ELSEWHERE]
+    facts += [("rule", rule) for rule in metadata.rules]
+    return Component(
+        name=name,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref="artefact",
+        description=f"{metadata.model} compiled to ONNX",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+        pedigree=Pedigree(ancestors=_checkpoints(metadata), notes=metadata.provenance),
+        properties=[Property(name=_PROPERTY + key, value=value) for key, value in facts],
+    )
+
+
+def _checkpoints(metadata: ArtifactMetadata) -> list[Component]:
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component, ComponentType
+
+    return [
+        Component(
+            name=name,
+            type=ComponentType.MACHINE_LEARNING_MODEL,
+            bom_ref=f"checkpoint:{name}",
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+        )
+        for name, digest in metadata.checkpoints
+    ]
+
+
+def _packages(versions: Iterable[tuple[str, str]]) -> list[Component]:
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    packages = [(name, version, PackageURL("pypi", None, name, version)) for name, version in versions]
+    return [
+        Component(name=name, type=ComponentType.LIBRARY, version=version, purl=purl, bom_ref=purl.to_string())
+        for name, version, purl in packages
+    ]
