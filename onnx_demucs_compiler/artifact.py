@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.errors import CompilerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import onnx
 
     from onnx_demucs_compiler.metadata import ArtifactMetadata
@@ -39,22 +41,43 @@ class CompiledModel:
 
         Args:
             path: the ``.onnx`` file.
-            ort_format: write the ORT-format model as well; not supported yet.
-            ops_config: write the reduced-operator config as well; not supported yet.
+            ort_format: write the model in ORT format as well, under the same name with ``.ort``.
+            ops_config: write the reduced-operator config of the ORT-format model as well, under the same
+                name with ``.required_operators_and_types.config``.
 
         Returns:
-            The path written.
+            The path of the ``.onnx`` file.
 
         Raises:
-            UsageError: an option is not supported yet.
-            CompilerError: the file cannot be written.
+            CompilerError: a file cannot be written, or ONNX Runtime cannot convert the model.
         """
-        for option, asked in (("ort_format", ort_format), ("ops_config", ops_config)):
-            if asked:
-                raise UsageError(f"{option} is not supported yet; save without it")
         target = Path(path)
-        write_atomically(target, serialized(self.model))
+        data = serialized(self.model)
+        files = {target: data}
+        if ort_format or ops_config:
+            from onnx_demucs_compiler.ort import companions
+
+            files |= companions(target, data, ort_format=ort_format, ops_config=ops_config)
+        write_together(files)
         return target
+
+    def save_bundle(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Write what a reduced build of ONNX Runtime takes: model, ORT format, config, README and checksums.
+
+        Args:
+            folder: what appears once it is complete.
+            force: replace an earlier bundle.
+
+        Returns:
+            The path of the ``.onnx`` file in it.
+
+        Raises:
+            UsageError: something is there, and is not to be replaced, or is no bundle.
+            CompilerError: it cannot be written, or ONNX Runtime cannot convert the model.
+        """
+        from onnx_demucs_compiler.ort import write_bundle
+
+        return write_bundle(Path(folder), self.model.graph.name, serialized(self.model), force=force)
 
 
 def serialized(model: onnx.ModelProto) -> bytes:
@@ -69,6 +92,27 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         CompilerError: the folder is missing or read-only, or the disk is full.
     """
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files under temporary names beside them, and rename them once all are complete.
+
+    Raises:
+        CompilerError: a folder is missing or read-only, or the disk is full.
+    """
+    with contextlib.ExitStack() as stack:
+        complete = {path: stack.enter_context(_temporary(path, data)) for path, data in files.items()}
+        for path, temporary in complete.items():
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
+    """A file with this content under a temporary name beside a path, removed unless it is renamed."""
     check_writable(path)
     try:
         # A file system bounds the length of a name, and the longest one must still get a suffix.
@@ -77,14 +121,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        yield temporary
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

@@ -59,8 +59,17 @@ def compile(  # noqa: A001 - the command's name
             help="With --track: part of each segment that the next covers too.", show_default="0.25"
         ),
     ] = None,
-    ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
-    ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
+    ort_format: Annotated[
+        bool,
+        typer.Option("--ort-format", help="Write OUT.ort too, for minimal builds of ONNX Runtime."),
+    ] = False,
+    ops_config: Annotated[
+        bool, typer.Option("--ops-config", help="Write the operators and types that such builds need, too.")
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a folder for ort-builder with all of these, not OUT.onnx."),
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="RULE", help="Leave out a rule, tag or glob. Repeatable.")
     ] = None,
@@ -79,7 +88,7 @@ def compile(  # noqa: A001 - the command's name
         float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the parity check.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -94,6 +103,8 @@ def compile(  # noqa: A001 - the command's name
     from onnx_demucs_compiler.compiler import compile as compile_model
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.ort.bundle import MODEL, check_bundle
+    from onnx_demucs_compiler.ort.companions import companion_paths
 
     choices: dict[str, Any] = {
         "target": target,
@@ -107,18 +118,23 @@ def compile(  # noqa: A001 - the command's name
         **_overlap(track, overlap),
     }
     options = Options(**choices)
-    _check_planned(ort_format=ort_format, ops_config=ops_config)
     rules = _rules(without or [], with_ or [], plugin or [])
     if no_verify and (verify_audio or min_snr is not None):
         raise UsageError("--no-verify excludes --verify-audio and --min-snr; leave one of them out")
     if min_snr is not None and not math.isfinite(min_snr):
         raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
-    path = output or Path(f"{_file_name(model)}.onnx")
-    _check_distinct(written=[path, report], read=[Path(model), verify_audio])
-    for file in filter(None, (path, report)):
+    if bundle and (output or ort_format or ops_config):
+        raise UsageError("--bundle excludes --output, --ort-format and --ops-config, which it implies")
+    path = bundle / MODEL if bundle else output or Path(f"{_file_name(model)}.onnx")
+    files = [] if bundle else [path, *companion_paths(path, ort_format=ort_format, ops_config=ops_config)]
+    _check_distinct(written=[*files, bundle, report], read=[Path(model), verify_audio])
+    for file in filter(None, (*files, report)):
         check_writable(file)
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; give --force to replace it")
+    for file in files:
+        if file.exists() and not force:
+            raise UsageError(f"{file} exists; give --force to replace it")
+    if bundle:
+        check_bundle(bundle, force=force)
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
@@ -133,7 +149,10 @@ def compile(  # noqa: A001 - the command's name
             on_step=on_step,
         )
         on_step("write")
-        compiled.save(path)
+        if bundle:
+            compiled.save_bundle(bundle, force=force)
+        else:
+            compiled.save(path, ort_format=ort_format, ops_config=ops_config)
         if report:
             write_atomically(report, compiled.report.to_json().encode())
     if as_json:
@@ -160,12 +179,6 @@ def _overlap(track: bool, overlap: float | None) -> dict[str, float]:
 
 def _names(stems: str | None) -> tuple[str, ...] | None:
     return None if stems is None else tuple(name.strip() for name in stems.split(","))
-
-
-def _check_planned(**asked: bool) -> None:
-    for option, wanted in asked.items():
-        if wanted:
-            raise UsageError(f"--{option.replace('_', '-')} is not supported yet; leave it out")
 
 
 def _check_distinct(written: list[Path | None], read: list[Path | None]) -> None:

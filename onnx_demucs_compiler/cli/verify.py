@@ -23,10 +23,15 @@ def verify(
     min_snr: Annotated[
         float | None, typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100 for fp32")
     ] = None,
+    ops_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="See whether this reduced-operator config is what it needs."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
     """Compare MODEL.onnx with its model in float64; exit code 1 below the gate."""
+    from onnx_demucs_compiler.cli.config_check import check_config
     from onnx_demucs_compiler.cli.display import print_fidelity, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.loading import load_model
@@ -38,6 +43,8 @@ def verify(
         on_step("load")
         metadata = artifact_metadata(artifact)
         named = metadata.model
+        if ops_config:
+            check_config(ops_config, [artifact])
         try:
             source = load_model(model or named, repo)
         except UsageError as error:
