@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.ort.canonical import canonical
 from onnx_demucs_compiler.runtime.session import LOG_FATAL_ONLY, in_one_line
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def ort_format(model: bytes, level: str = LEVEL, entries: Mapping[str, str] | No
         for key, value in (entries or {}).items():
             options.add_session_config_entry(key, value)
         _open(model, options)
-        return converted.read_bytes()
+        return canonical(converted.read_bytes())
 
 
 def as_ort_format(path: Path) -> bytes:
