@@ -21,6 +21,7 @@ def main() -> None:
     stale = []
     tables = {
         "README.md": readme(),
+        "docs/deployment/runtime_config.md": ort_format(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
@@ -198,6 +199,29 @@ def stems() -> str:
         ["model and stems", "GFLOP per segment", "nodes", "MB", "s per segment"],
         [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],
           row.get("seconds", "")] for name, row in _load("chosen_stems")["graphs"].items()],
+    )  # fmt: skip
+
+
+def ort_format() -> str:
+    """What ONNX Runtime's optimisation levels make of a model in ORT format."""
+    found = _load("ort_format")
+    rows = [
+        [f"{model}, {'`.onnx`' if level == 'onnx' else level}", f"{row['bytes'] / 1e6:.1f}", row["nodes"],
+         row.get("operators", ""), row.get("of_com_microsoft", ""), row["load_seconds"], row["load_mb"],
+         row["cpu_seconds"], row["peak_mb"], row.get("snr_db_to_onnx", "")]
+        for model, levels in found["models"].items() for level, row in levels.items()
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            f"htdemucs on {found['machine']}, {found['threads']} threads, {_versions(found)}, "
+            f"{found['date']} (`benchmarks/ort_format.py`):",
+            _table(
+                ["target and level", "MB", "nodes", "operators in the config", "of `com.microsoft`",
+                 "s to load", "MB to load", "CPU s per segment", "peak memory, MB",
+                 "SNR to `.onnx`, dB"],
+                rows,
+            ),
+        ]
     )  # fmt: skip
 
 

@@ -30,8 +30,9 @@ _README = Template("""\
 | `$config` | the operators and types that `model.ort` needs, and no others |
 | `SHA256SUMS` | `sha256sum --check SHA256SUMS` |
 
-In a checkout of ort-builder these files go into its root. In a checkout of ONNX Runtime itself, with this
-folder as `BUNDLE`:
+In a checkout of ort-builder these files go into its root; leave out its conversion step, which would replace
+`model.ort` and the config by those of another optimisation level. In a checkout of ONNX Runtime itself, with
+this folder as `BUNDLE`:
 
 ```sh
 python tools/ci_build/build.py --build_dir build --config MinSizeRel --update --build --parallel \\
