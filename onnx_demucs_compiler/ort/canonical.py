@@ -32,7 +32,7 @@ def canonical(file: bytes) -> bytes:
     Args:
         file: as ONNX Runtime wrote it.
     """
-    root = fbs.InferenceSession.InferenceSession.GetRootAs(bytearray(file), 0)
+    root = fbs.InferenceSession.InferenceSession.GetRootAs(file, 0)
     model = root.Model()._tab.Pos
     # What describes the model's fields stands before it, unless an earlier table has the same fields.
     fields = model - struct.unpack_from("<i", file, model)[0]

@@ -68,7 +68,7 @@ def resolved(models: Iterable[bytes]) -> Kernels:
     operators: set[Operator] = set()
     types: defaultdict[Argument, set[str]] = defaultdict(set)
     for model in models:
-        file = fbs.InferenceSession.InferenceSession.GetRootAs(bytearray(model), 0)
+        file = fbs.InferenceSession.InferenceSession.GetRootAs(model, 0)
         for node, type_of in _nodes(file.Model().Graph(), {}):
             domain, name = node.Domain().decode() or ONNX_DOMAIN, node.OpType().decode()
             operators.add(Operator(domain, node.SinceVersion(), name))
