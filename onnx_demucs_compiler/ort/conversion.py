@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEVEL = "disable"
 """ONNX Runtime's name for the optimisation level: the graph stays what was compiled and verified.
 
-The others compute beforehand what depends on weights alone, and store that: 44 MB for htdemucs.
+The others compute beforehand what depends on weights alone, and store that.
 """
 
 STYLE = "Fixed"
