@@ -23,6 +23,7 @@ def main() -> None:
         "README.md": readme(),
         "docs/deployment/clients.md": clients(),
         "docs/deployment/trust.md": trust(),
+        "docs/deployment/runtime_config.md": ort_format(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
@@ -312,6 +313,29 @@ def robustness() -> str:
                 [[kind, row["moments"], *(row["output"].get(left, 0) for left in LEFT), row["files_left"],
                   row["not_as_promised"], row["before_the_program"]]
                  for kind, row in interruptions["signals"].items()],
+            ),
+        ]
+    )  # fmt: skip
+
+
+def ort_format() -> str:
+    """What ONNX Runtime's optimisation levels make of a model in ORT format."""
+    found = _load("ort_format")
+    rows = [
+        [f"{model}, {'`.onnx`' if level == 'onnx' else level}", f"{row['bytes'] / 1e6:.1f}", row["nodes"],
+         row.get("operators", ""), row.get("of_com_microsoft", ""), row["load_seconds"], row["load_mb"],
+         row["cpu_seconds"], row["peak_mb"], row.get("snr_db_to_onnx", "")]
+        for model, levels in found["models"].items() for level, row in levels.items()
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            f"htdemucs on {found['machine']}, {found['threads']} threads, {_versions(found)}, "
+            f"{found['date']} (`benchmarks/ort_format.py`):",
+            _table(
+                ["target and level", "MB", "nodes", "operators in the config", "of `com.microsoft`",
+                 "s to load", "MB to load", "CPU s per segment", "peak memory, MB",
+                 "SNR to `.onnx`, dB"],
+                rows,
             ),
         ]
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.errors import CompilerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,22 +43,41 @@ class CompiledModel:
 
         Args:
             path: the ``.onnx`` file.
-            ort_format: write the ORT-format model as well; not supported yet.
-            ops_config: write the reduced-operator config as well; not supported yet.
+            ort_format: write the model in ORT format as well, under the same name with ``.ort``.
+            ops_config: write the reduced-operator config of the ORT-format model as well, under the same
+                name with ``.required_operators_and_types.config``.
 
         Returns:
-            The path written.
+            The path of the ``.onnx`` file.
 
         Raises:
-            UsageError: an option is not supported yet.
-            CompilerError: the file cannot be written.
+            CompilerError: a file cannot be written, or ONNX Runtime cannot convert the model.
         """
-        for option, asked in (("ort_format", ort_format), ("ops_config", ops_config)):
-            if asked:
-                raise UsageError(f"{option} is not supported yet; save without it")
+        from onnx_demucs_compiler.ort import companions
+
         target = Path(path)
-        write_atomically(target, serialized(self.model))
+        data = serialized(self.model)
+        beside = companions(target, data, ort_format=ort_format, ops_config=ops_config)
+        write_together({target: data} | beside)
         return target
+
+    def save_bundle(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Write what a reduced build of ONNX Runtime takes: model, ORT format, config, README and checksums.
+
+        Args:
+            folder: what appears once it is complete.
+            force: replace an earlier bundle.
+
+        Returns:
+            The path of the ``.onnx`` file in it.
+
+        Raises:
+            UsageError: something is there, and is not to be replaced, or is no bundle.
+            CompilerError: it cannot be written, or ONNX Runtime cannot convert the model.
+        """
+        from onnx_demucs_compiler.ort import write_bundle
+
+        return write_bundle(Path(folder), self.model.graph.name, serialized(self.model), force=force)
 
 
 def serialized(model: onnx.ModelProto) -> bytes:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.cli.compile import compile as compile_
+from onnx_demucs_compiler.cli.ops_config import ops_config
 from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_,
     "separate": separate,
     "verify": verify,
+    "ops-config": ops_config,
     "rules": rules,
 }
 """Every command by name, in the order of ``--help``."""

@@ -62,8 +62,17 @@ def compile(  # noqa: A001 - the command's name
             help="With --track: part of each segment that the next covers too.", show_default="0.25"
         ),
     ] = None,
-    ort_format: Annotated[bool, typer.Option("--ort-format", help="Not supported yet.")] = False,
-    ops_config: Annotated[bool, typer.Option("--ops-config", help="Not supported yet.")] = False,
+    ort_format: Annotated[
+        bool,
+        typer.Option("--ort-format", help="Write OUT.ort too, for minimal builds of ONNX Runtime."),
+    ] = False,
+    ops_config: Annotated[
+        bool, typer.Option("--ops-config", help="Write the operators and types that such builds need, too.")
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a folder for ort-builder with all of these, not OUT.onnx."),
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="RULE", help="Leave out a rule, tag or glob. Repeatable.")
     ] = None,
@@ -89,7 +98,7 @@ def compile(  # noqa: A001 - the command's name
         typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; fp16 rounded 50; int8 40"),
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the parity check.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -98,14 +107,13 @@ def compile(  # noqa: A001 - the command's name
     The graph is compared with the model in float64 before anything is written. Exit code 1 means that
     the work failed, 2 that the command is wrong.
     """
-    from onnx_demucs_compiler.artifact import check_writable, write_atomically
-    from onnx_demucs_compiler.checksum import checksum_line, checksum_path
     from onnx_demucs_compiler.cli.display import print_report, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.cli.outputs import Outputs
     from onnx_demucs_compiler.compiler import compile as compile_model
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.options import Options
-    from onnx_demucs_compiler.sbom import bill_of_materials, check_sbom_support
+    from onnx_demucs_compiler.ort.bundle import MODEL
 
     choices: dict[str, Any] = {
         "target": target,
@@ -119,7 +127,6 @@ def compile(  # noqa: A001 - the command's name
         **_overlap(track, overlap),
     }
     options = Options(**choices)
-    _check_planned(ort_format=ort_format, ops_config=ops_config)
     rules = _rules(without or [], with_ or [], plugin or [])
     if no_verify and (verify_audio or min_snr is not None):
         raise UsageError("--no-verify excludes --verify-audio and --min-snr; leave one of them out")
@@ -127,16 +134,13 @@ def compile(  # noqa: A001 - the command's name
         raise UsageError("--no-verify excludes --precision int8, which is chosen by measuring; leave it out")
     if min_snr is not None and not math.isfinite(min_snr):
         raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
-    path = output or Path(f"{_file_name(model)}.onnx")
-    checksum = checksum_path(path) if sha256 else None
-    outputs = [path, report, sbom, checksum]
-    _check_distinct(written=outputs, read=[Path(model), verify_audio])
-    for file in filter(None, outputs):
-        check_writable(file)
-    if sbom:
-        check_sbom_support()
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; give --force to replace it")
+    if bundle and (output or ort_format or ops_config or sha256):
+        raise UsageError(
+            "--bundle excludes --output, --ort-format, --ops-config and --sha256, all of which it implies"
+        )
+    path = bundle / MODEL if bundle else output or Path(f"{_file_name(model)}.onnx")
+    outputs = Outputs(path, bundle, ort_format, ops_config, sha256, report, sbom)
+    outputs.check(read=[Path(model), verify_audio], force=force)
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
@@ -151,14 +155,7 @@ def compile(  # noqa: A001 - the command's name
             on_step=on_step,
         )
         on_step("write")
-        compiled.save(path)
-        if report:
-            write_atomically(report, compiled.report.to_json().encode())
-        if sbom:
-            bill = bill_of_materials(path.name, path.read_bytes(), compiled.metadata)
-            write_atomically(sbom, bill.encode())
-        if checksum:
-            write_atomically(checksum, checksum_line(path.name, path.read_bytes()).encode())
+        outputs.write(compiled, force=force)
     if as_json:
         typer.echo(_summary(compiled, path))
     elif not quiet:
@@ -183,22 +180,6 @@ def _overlap(track: bool, overlap: float | None) -> dict[str, float]:
 
 def _names(stems: str | None) -> tuple[str, ...] | None:
     return None if stems is None else tuple(name.strip() for name in stems.split(","))
-
-
-def _check_planned(**asked: bool) -> None:
-    for option, wanted in asked.items():
-        if wanted:
-            raise UsageError(f"--{option.replace('_', '-')} is not supported yet; leave it out")
-
-
-def _check_distinct(written: list[Path | None], read: list[Path | None]) -> None:
-    """No output may replace an input or another output."""
-    outputs = [file for file in written if file is not None]
-    inputs = [file for file in read if file is not None and file.is_file()]
-    for index, output in enumerate(outputs):
-        for other in (*inputs, *outputs[:index]):
-            if output.resolve() == other.resolve():
-                raise UsageError(f"{output} would replace {other}; give another name")
 
 
 def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":

@@ -38,6 +38,10 @@ def verify(
             "Without --model, only that.",
         ),
     ] = None,
+    ops_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="See whether this reduced-operator config is what it needs."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
@@ -45,7 +49,11 @@ def verify(
 
     With --contract, check what runtimes demand of it; exit code 1 if a contract is broken.
     """
+    from onnx_demucs_compiler.cli.config_check import check_config
+
     found = _lint(artifact, contract or [], wanted_for_parity=(model, repo, audio, min_snr))
+    if ops_config:
+        check_config(ops_config, [artifact])
     if found and not as_json and not quiet:
         _print_findings(artifact, found)
     if found and model is None:

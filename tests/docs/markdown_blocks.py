@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["DOCUMENTS", "ROOT", "Block", "blocks", "commands", "prose"]
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAMS = ("onnx-demucs", "onnx-demucs-compile")

@@ -56,6 +56,10 @@ def test_the_runtime_needs_no_torch() -> None:
     assert list(offenders(ENGINE / "runtime", "torch", "demucs", "onnx", "onnx_ir", "onnxscript")) == []
 
 
+def test_formats_of_onnxruntime_need_no_torch() -> None:
+    assert list(offenders(ENGINE / "ort", "torch", "demucs", "onnx", "onnx_ir", "onnxscript")) == []
+
+
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [

@@ -201,10 +201,3 @@ def test_saving_takes_text_and_returns_the_path(small: CompiledModel, tmp_path: 
     path = small.save(str(tmp_path / "model.onnx"))
     assert path == tmp_path / "model.onnx"
     assert onnx.load(path) == small.model
-
-
-@pytest.mark.parametrize("option", ["ort_format", "ops_config"])
-def test_formats_that_are_not_there_yet(option: str, small: CompiledModel, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"{option} is not supported yet"):
-        small.save(tmp_path / "model.onnx", **{option: True})
-    assert list(tmp_path.iterdir()) == []

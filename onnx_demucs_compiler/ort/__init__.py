@@ -1,0 +1,8 @@
+"""For reduced builds of ONNX Runtime: models in ORT format, and which operators and types they need."""
+
+from onnx_demucs_compiler.ort.bundle import write_bundle
+from onnx_demucs_compiler.ort.companions import companions
+from onnx_demucs_compiler.ort.conversion import as_ort_format, ort_format
+from onnx_demucs_compiler.ort.ops_config import check_ops_config, ops_config
+
+__all__ = ["as_ort_format", "check_ops_config", "companions", "ops_config", "ort_format", "write_bundle"]

@@ -1,0 +1,33 @@
+"""The one door to ONNX Runtime's own tools for ORT-format models."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """The tools give the root logger a handler when they are imported, and their own a level."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
+
+
+with _logging_left_alone():
+    from onnxruntime.tools.ort_format_model import create_config_from_models
+    from onnxruntime.tools.ort_format_model.types import FbsTypeInfo
+    from onnxruntime.tools.reduced_build_config_parser import parse_config
+
+    # The first of the tools puts it where Python finds it.
+    from ort_flatbuffers_py import fbs  # isort: skip
+
+__all__ = ["FbsTypeInfo", "create_config_from_models", "fbs", "parse_config"]
