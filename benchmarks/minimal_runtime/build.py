@@ -1,0 +1,134 @@
+"""Build ONNX Runtime with nothing in it but what models need, and run one of them in it.
+
+    python benchmarks/minimal_runtime/build.py MODEL.onnx [MODEL.onnx ...] [--variants NAME ...] [--json FILE]
+
+The first model, a waveform graph, is what the builds are made for and run with; the build `every-model` has
+what all of them need. Needs Debian's apt and a C++ compiler; sources and other tools are fetched
+(`debian.py`), and nothing is installed. Builds take minutes each, and lie in ``--work`` with their logs: a
+second call continues where the first ended. Figures are added to those that the JSON file has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import soundfile
+from benchmark_machine import machine
+from debian import ARCHIVES, distribution
+from measuring import Task, compiled, compiler, measured, refusal, wheel_library
+from ort_models import converted, needs_contrib, operators_of, without
+from sources import Sources, prepared
+from variants import Library, Variant, build
+
+from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.synthesis import synthetic_song
+from onnx_demucs_compiler.verify import artifact_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SMALLEST, EVERY_MODEL, LACKING = "ops-and-types", "every-model", "lacking"
+ORDER = (SMALLEST, EVERY_MODEL, LACKING, "minimal", "ops", "extended")
+WHEEL = "wheel"
+TAKEN_OUT = "ConvTranspose"
+
+
+def main() -> None:
+    """Build, measure and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
+    parser.add_argument("--variants", nargs="+", choices=ORDER, default=ORDER, metavar="NAME")
+    parser.add_argument("--level", choices=["basic", "extended", "all"], default="basic")
+    parser.add_argument("--work", type=Path, default=Path("minimal-runtime"))
+    parser.add_argument("--jobs", type=int, default=physical_cores())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    work = arguments.work.resolve()
+    sources = prepared(work)
+    models = [converted(model.resolve(), work / "models", arguments.level) for model in arguments.models]
+    variants = variants_for(models, work)
+    libraries = {}
+    for name in arguments.variants:
+        libraries[name] = build(variants[name], sources, work, arguments.jobs)
+        print(json.dumps({name: _of(libraries[name])}), flush=True)
+    results = _written(arguments.json)
+    results |= machine() | {
+        "system": distribution(),
+        "compiler": compiler(),
+        "source": next(iter(ARCHIVES)).partition(".orig")[0].replace("_", " "),
+        "optimisation_level": arguments.level,
+        "model": arguments.models[0].name,
+        "models": [model.name for model in arguments.models],
+        "wheel_bytes": wheel_library().stat().st_size,
+    }
+    results["builds"] = results.get("builds", {}) | {
+        name: {"options": _without_paths(variants[name]), **_of(library)}
+        for name, library in libraries.items()
+    }
+    results |= run(_task(models[0], arguments.models[0], sources, work), libraries, arguments.rounds, work)
+    print(json.dumps({key: results.get(key) for key in ("runs", "refusal")}), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def variants_for(models: Sequence[Path], work: Path) -> dict[str, Variant]:
+    """The builds by name, with the configs that they read."""
+    own = operators_of(models[:1], work / "model.config")
+    every = operators_of(models, work / "every-model.config")
+    lacking = without(own, TAKEN_OUT, work / "lacking.config")
+    contrib = needs_contrib(own)
+    variants = (
+        Variant("minimal", contrib=contrib),
+        Variant("ops", own, contrib=contrib),
+        Variant(SMALLEST, own, types=True, contrib=contrib),
+        Variant("extended", own, types=True, contrib=contrib, extended=True),
+        Variant(EVERY_MODEL, every, types=True, contrib=needs_contrib(every)),
+        Variant(LACKING, lacking, types=True, contrib=contrib),
+    )
+    return {variant.name: variant for variant in variants}
+
+
+def run(task: Task, libraries: dict[str, Library], rounds: int, work: Path) -> dict[str, Any]:
+    """Run the model in every library in turn, the wheel's first, and let the lacking one refuse it."""
+    able = {name: library.path for name, library in libraries.items() if name != LACKING}
+    results: dict[str, Any] = {}
+    if able:
+        results["runs"] = measured(task, {WHEEL: wheel_library(), **able}, WHEEL, rounds, work)
+    if LACKING in libraries:
+        refused = refusal(task, libraries[LACKING].path, work / "refused.f32")
+        results["refusal"] = {"taken_out": TAKEN_OUT, **refused}
+    return results
+
+
+def _task(model: Path, artefact: Path, sources: Sources, work: Path) -> Task:
+    """One segment of the synthetic song, as a WAV file."""
+    metadata = artifact_metadata(artefact)
+    mix = work / "mix.wav"
+    song = synthetic_song(metadata.segment, metadata.sample_rate, metadata.audio_channels)
+    soundfile.write(mix, song.T, metadata.sample_rate, subtype="FLOAT")
+    include = sources.onnxruntime / "include/onnxruntime/core/session"
+    return Task(compiled(include, work / "separate"), model, mix, physical_cores())
+
+
+def _of(library: Library) -> dict[str, Any]:
+    return {"bytes": library.bytes, "kernels": library.kernels, "build_seconds": library.seconds}
+
+
+def _without_paths(variant: Variant) -> str:
+    return " ".join(Path(word).name for word in variant.options)
+
+
+def _written(file: Path | None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {}
+    return found
+
+
+if __name__ == "__main__":
+    main()
