@@ -22,7 +22,8 @@ import soundfile
 from benchmark_machine import machine
 from debian import ARCHIVES, distribution
 from measuring import Task, compiled, compiler, measured, refusal, wheel_library
-from ort_models import converted, needs_contrib, operators_of, without
+from ops_config import needs_contrib, without
+from ort_models import converted, operators_of
 from sources import Sources, prepared
 from variants import Library, Variant, build
 
@@ -82,14 +83,15 @@ def variants_for(models: Sequence[Path], work: Path) -> dict[str, Variant]:
     """The builds by name, with the configs that they read."""
     own = operators_of(models[:1], work / "model.config")
     every = operators_of(models, work / "every-model.config")
-    lacking = without(own, TAKEN_OUT, work / "lacking.config")
-    contrib = needs_contrib(own)
+    lacking = work / "lacking.config"
+    lacking.write_text(without(own.read_text(), TAKEN_OUT))
+    contrib = needs_contrib(own.read_text())
     variants = (
         Variant("minimal", contrib=contrib),
         Variant("ops", own, contrib=contrib),
         Variant(SMALLEST, own, types=True, contrib=contrib),
         Variant("extended", own, types=True, contrib=contrib, extended=True),
-        Variant(EVERY_MODEL, every, types=True, contrib=needs_contrib(every)),
+        Variant(EVERY_MODEL, every, types=True, contrib=needs_contrib(every.read_text())),
         Variant(LACKING, lacking, types=True, contrib=contrib),
     )
     return {variant.name: variant for variant in variants}

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ops_config import operators
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,13 +25,6 @@ def unneeded(onnxruntime: Path, config: Path) -> list[Path]:
     root = onnxruntime / "onnxruntime"
     files = sorted(file for folder in KERNELS for file in (root / folder).rglob("*.cc"))
     return [file for file in files if not _may_be_needed(file.read_text(), needed)]
-
-
-def operators(config: str) -> set[str]:
-    """The operators that a config names."""
-    lines = [line for line in config.splitlines() if line and not line.startswith(("#", "!"))]
-    without_types = (re.sub(r"\{.*?\}\}", "", line) for line in lines)
-    return {name for line in without_types for name in line.split(";")[2].split(",")}
 
 
 def _may_be_needed(source: str, needed: set[str]) -> bool:

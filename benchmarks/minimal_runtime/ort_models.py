@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -35,18 +34,3 @@ def operators_of(models: Sequence[Path], config: Path) -> Path:
     """Write what all of ``models`` need, with types, to ``config``."""
     create_config_from_models(models, config, enable_type_reduction=True)
     return config
-
-
-def needs_contrib(config: Path) -> bool:
-    """Whether an operator of com.microsoft is among those needed."""
-    return re.search(r"^com\.microsoft;", config.read_text(), re.MULTILINE) is not None
-
-
-def without(config: Path, operator: str, reduced: Path) -> Path:
-    """Write ``config`` with one operator taken out to ``reduced``."""
-    entry = rf'(?<=[;,]){operator}(?:\{{".*?\}}\}})?,|,{operator}(?:\{{".*?\}}\}})?(?=,|$)'
-    text, removed = re.subn(entry, "", config.read_text(), flags=re.MULTILINE)
-    if removed == 0:
-        raise SystemExit(f"{operator} is not needed by the model: {config}")
-    reduced.write_text(text)
-    return reduced
