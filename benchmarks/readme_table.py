@@ -21,6 +21,7 @@ def main() -> None:
     stale = []
     tables = {
         "README.md": readme(),
+        "docs/deployment/minimal_runtime.md": minimal_runtime(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
@@ -199,6 +200,38 @@ def stems() -> str:
         [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],
           row.get("seconds", "")] for name, row in _load("chosen_stems")["graphs"].items()],
     )  # fmt: skip
+
+
+def minimal_runtime() -> str:
+    """What builds of ONNX Runtime come to, and how one runs htdemucs."""
+    found = _load("minimal_runtime")
+    wheel = {"bytes": found["wheel_bytes"], "kernels": "", "options": "the wheel's library"}
+    builds = {"wheel": wheel} | found["builds"]
+    tables = [
+        f"{found['source']} built with {found['compiler']} on {found['system']}, {found['date']}; the wheel "
+        f"is onnxruntime {found['onnxruntime']}. Kernels are those that the library registers.",
+        _table(
+            ["build", "bytes", "kernels", "of the wheel"],
+            [[name, f"{row['bytes']:,}", row["kernels"], f"{row['bytes'] / found['wheel_bytes']:.1%}"]
+             for name, row in builds.items()],
+        ),
+        "\n".join(f"- `{name}`: `{row['options']}`" for name, row in found["builds"].items()),
+        f"One segment of `{found['model']}`, optimised to the level `{found['optimisation_level']}`, in each "
+        f"library in turn, on {found['machine']}, {found['threads']} threads:",
+        _table(
+            ["library", "s to open", "MB to open", "s per segment", "least", "least CPU s",
+             "times the wheel's speed", "peak memory, MB", "SNR to the wheel's output, dB"],
+            [[name, row["load_seconds"], row["load_peak_mb"], row["seconds"], row["least_seconds"],
+              row["least_cpu_seconds"], row["speed_vs_wheel"], row["peak_mb"], row["snr_db_to_wheel"] or ""]
+             for name, row in found["runs"].items()],
+        ),
+    ]  # fmt: skip
+    refused = found["refusal"]
+    tables.append(
+        f"Built without {refused['taken_out']}, the library refuses the model (exit status "
+        f"{refused['status']}):\n\n```text\n{refused['message']}\n```"
+    )
+    return "\n\n".join(tables)
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

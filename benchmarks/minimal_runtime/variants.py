@@ -138,6 +138,7 @@ def _common_defines(folder: Path, sources: Sources) -> dict[str, object]:
         "CMAKE_CXX_FLAGS": flags,
         "onnxruntime_ENABLE_CPUINFO": "OFF",
         "onnxruntime_BUILD_UNIT_TESTS": "OFF",
+        "FLATBUFFERS_BUILD_FLATC": "OFF",
     }
 
 
@@ -158,6 +159,7 @@ def _environment(sources: Sources, work: Path) -> dict[str, str]:
         "LD_LIBRARY_PATH": str(sources.libraries),
         "CCACHE_DIR": str(work / "ccache"),
         "CCACHE_BASEDIR": str(work),
+        "CCACHE_COMPILERCHECK": "content",
     }
 
 
