@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SMALLEST, EVERY_MODEL, LACKING = "ops-and-types", "every-model", "lacking"
-ORDER = (SMALLEST, EVERY_MODEL, LACKING, "minimal", "ops", "extended")
+VARIANTS = (SMALLEST, LACKING, EVERY_MODEL, "ops", "extended", "minimal")
 WHEEL = "wheel"
 TAKEN_OUT = "ConvTranspose"
 
@@ -44,7 +44,7 @@ def main() -> None:
     """Build, measure and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
-    parser.add_argument("--variants", nargs="+", choices=ORDER, default=ORDER, metavar="NAME")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="NAME")
     parser.add_argument("--level", choices=["basic", "extended", "all"], default="basic")
     parser.add_argument("--work", type=Path, default=Path("minimal-runtime"))
     parser.add_argument("--jobs", type=int, default=physical_cores())
@@ -54,47 +54,47 @@ def main() -> None:
     work = arguments.work.resolve()
     sources = prepared(work)
     models = [converted(model.resolve(), work / "models", arguments.level) for model in arguments.models]
-    variants = variants_for(models, work)
+    results = (
+        _written(arguments.json)
+        | machine()
+        | {
+            "system": distribution(),
+            "compiler": compiler(),
+            "source": next(iter(ARCHIVES)).partition(".orig")[0].replace("_", " "),
+            "optimisation_level": arguments.level,
+            "model": arguments.models[0].name,
+            "models": [model.name for model in arguments.models],
+            "wheel_bytes": wheel_library().stat().st_size,
+        }
+    )
     libraries = {}
-    for name in arguments.variants:
-        libraries[name] = build(variants[name], sources, work, arguments.jobs)
-        print(json.dumps({name: _of(libraries[name])}), flush=True)
-    results = _written(arguments.json)
-    results |= machine() | {
-        "system": distribution(),
-        "compiler": compiler(),
-        "source": next(iter(ARCHIVES)).partition(".orig")[0].replace("_", " "),
-        "optimisation_level": arguments.level,
-        "model": arguments.models[0].name,
-        "models": [model.name for model in arguments.models],
-        "wheel_bytes": wheel_library().stat().st_size,
-    }
-    results["builds"] = results.get("builds", {}) | {
-        name: {"options": _without_paths(variants[name]), **_of(library)}
-        for name, library in libraries.items()
-    }
+    for variant in variants_for(models, work):
+        if variant.name in arguments.variants:
+            libraries[variant.name] = build(variant, sources, work, arguments.jobs)
+            found = {"options": _without_paths(variant), **_of(libraries[variant.name])}
+            results.setdefault("builds", {})[variant.name] = found
+            print(json.dumps({variant.name: found}), flush=True)
+            _write(results, arguments.json)
     results |= run(_task(models[0], arguments.models[0], sources, work), libraries, arguments.rounds, work)
     print(json.dumps({key: results.get(key) for key in ("runs", "refusal")}), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    _write(results, arguments.json)
 
 
-def variants_for(models: Sequence[Path], work: Path) -> dict[str, Variant]:
-    """The builds by name, with the configs that they read."""
+def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:
+    """The builds, with the configs that they read, in the order in which they are made."""
     own = operators_of(models[:1], work / "model.config")
     every = operators_of(models, work / "every-model.config")
     lacking = work / "lacking.config"
     lacking.write_text(without(own.read_text(), TAKEN_OUT))
     contrib = needs_contrib(own.read_text())
-    variants = (
-        Variant("minimal", contrib=contrib),
-        Variant("ops", own, contrib=contrib),
+    return (
         Variant(SMALLEST, own, types=True, contrib=contrib),
-        Variant("extended", own, types=True, contrib=contrib, extended=True),
+        Variant(LACKING, lacking, types=True, contrib=contrib, folder=SMALLEST),
         Variant(EVERY_MODEL, every, types=True, contrib=needs_contrib(every.read_text())),
-        Variant(LACKING, lacking, types=True, contrib=contrib),
+        Variant("ops", own, contrib=contrib),
+        Variant("extended", own, types=True, contrib=contrib, extended=True),
+        Variant("minimal", contrib=contrib),
     )
-    return {variant.name: variant for variant in variants}
 
 
 def run(task: Task, libraries: dict[str, Library], rounds: int, work: Path) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _task(model: Path, artefact: Path, sources: Sources, work: Path) -> Task:
 
 
 def _of(library: Library) -> dict[str, Any]:
-    return {"bytes": library.bytes, "kernels": library.kernels, "build_seconds": library.seconds}
+    return {"bytes": library.bytes, "kernels": library.kernels}
 
 
 def _without_paths(variant: Variant) -> str:
@@ -130,6 +130,11 @@ def _without_paths(variant: Variant) -> str:
 def _written(file: Path | None) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {}
     return found
+
+
+def _write(results: dict[str, Any], file: Path | None) -> None:
+    if file:
+        file.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

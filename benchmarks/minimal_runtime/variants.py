@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from needed_sources import unneeded
@@ -22,13 +21,14 @@ LEAVE_OUT = Path(__file__).with_name("leave_out.cmake")
 REGISTRATIONS = ("cpu_execution_provider.cc.o", "cpu_contrib_kernels.cc.o")
 """Objects that refer to each kernel they register by a symbol of its own."""
 
-NO_KERNEL_LEFT_OUT = (
+LEFT_OUT_ALWAYS = (
     "--disable_ml_ops",
     "--disable_rtti",
     "--disable_exceptions",
     "--disable_types", "float8", "optional", "sparsetensor",
 )  # fmt: skip
-"""Of every build: without traditional machine learning, and what separation has no use for."""
+"""Separation has no use for these: operators of traditional machine learning, C++'s own run-time types and
+exceptions, and types of tensors."""
 
 COMPILER_FLAGS = (
     "-fvisibility=hidden",
@@ -43,11 +43,13 @@ class Variant:
     """One build.
 
     Attributes:
-        name: of the build and its folder.
+        name: of the build.
         config: the operators to keep, all of them where there is none.
         types: whether kernels keep only the types that ``config`` names.
         contrib: whether operators of com.microsoft are kept.
         extended: ``--minimal_build extended``, which can hand parts of a graph to other execution providers.
+        folder: where it is built if not in a folder of its own: builds that differ in their configs alone
+            have most objects in common.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Variant:
     types: bool = False
     contrib: bool = False
     extended: bool = False
+    folder: str = ""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ class Variant:
         options += [] if self.contrib else ["--disable_contrib_ops"]
         options += ["--include_ops_by_config", str(self.config)] if self.config else []
         options += ["--enable_reduced_operator_type_support"] if self.types else []
-        return (*options, *NO_KERNEL_LEFT_OUT)
+        return (*options, *LEFT_OUT_ALWAYS)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,10 @@ class Library:
     Attributes:
         path: the library, stripped.
         kernels: how many it registers.
-        seconds: that the build took; with ``ccache``, what other builds compiled is not compiled again.
     """
 
     path: Path
     kernels: int
-    seconds: float
 
     @property
     def bytes(self) -> int:
@@ -87,8 +88,8 @@ class Library:
 
 
 def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
-    """Build one variant in ``work/build/NAME``, with its log beside it."""
-    folder = work / "build" / variant.name
+    """Build one variant under ``work/build``, with its log beside it, and put it into ``work/libraries``."""
+    folder = work / "build" / (variant.folder or variant.name)
     folder.mkdir(parents=True, exist_ok=True)
     left_out = unneeded(sources.onnxruntime, variant.config) if variant.config else []
     defines = {
@@ -96,8 +97,7 @@ def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
         "LEFT_OUT": ";".join(map(str, left_out)),
         **_common_defines(folder, sources),
     }
-    began = perf_counter()
-    log = folder.with_suffix(".log")
+    log = work / "build" / f"{variant.name}.log"
     with log.open("w") as written:
         status = subprocess.run(
             [sources.tools / "bin" / "python", "tools/ci_build/build.py", *variant.options,
@@ -108,9 +108,10 @@ def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
     if status:
         raise SystemExit(f"the build of '{variant.name}' failed; the end of {log} says why")
     built = folder / CONFIGURATION
-    library = folder / LIBRARY
+    library = work / "libraries" / f"{variant.name}.so"
+    library.parent.mkdir(exist_ok=True)
     _strip(built / LIBRARY, library)
-    return Library(library, _kernels(built), round(perf_counter() - began, 1))
+    return Library(library, _kernels(built))
 
 
 def _common_defines(folder: Path, sources: Sources) -> dict[str, object]:
