@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import soundfile
 from benchmark_machine import machine
 from debian import ARCHIVES, distribution
-from measuring import Task, compiled, compiler, measured, refusal, wheel_library
+from measuring import Task, agreement, compiled, compiler, measured, refusal, wheel_library
 from ops_config import needs_contrib, without
 from ort_models import converted, operators_of
 from sources import Sources, prepared
@@ -75,8 +76,15 @@ def main() -> None:
             results.setdefault("builds", {})[variant.name] = found
             print(json.dumps({variant.name: found}), flush=True)
             _write(results, arguments.json)
-    results |= run(_task(models[0], arguments.models[0], sources, work), libraries, arguments.rounds, work)
-    print(json.dumps({key: results.get(key) for key in ("runs", "refusal")}), flush=True)
+    task = _task(models[0], arguments.models[0], sources, work)
+    found = run(task, libraries, arguments.rounds, work)
+    if EVERY_MODEL in libraries:
+        library = libraries[EVERY_MODEL].path
+        found["snr_db_to_wheel"] = {
+            model.name: agreement(replace(task, model=model), library, work) for model in models
+        }
+    print(json.dumps(found), flush=True)
+    results |= found
     _write(results, arguments.json)
 
 

@@ -116,6 +116,18 @@ def measured(
     }
 
 
+def agreement(task: Task, library: Path, work: Path) -> float:
+    """How far a library's stems are from the wheel's, in dB."""
+    wanted, found = (_once(task, which, work / "stems.f32") for which in (wheel_library(), library))
+    return round(snr_db(wanted, found), 1)
+
+
+def _once(task: Task, library: Path, stems: Path) -> np.ndarray:
+    process = Process(task, library, stems)
+    process.run()
+    return process.stems()
+
+
 def refusal(task: Task, library: Path, stems: Path) -> dict[str, Any]:
     """How a library that lacks an operator refuses the model."""
     command = task.command(library, stems)

@@ -184,7 +184,7 @@ int main(int count, char **arguments) {
   check(ort->CreateTensorWithDataAsOrtValue(memory, stems, out[1] * out[2] * out[3] * sizeof *stems, out,
                                             DIMENSIONS, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &output));
   const char *inputs[] = {"mix"}, *outputs[] = {"stems"};
-  int turn;
+  int turn, runs = 0;
   while ((turn = getchar()) != EOF) {
     if (turn != '\n') continue;
     double started = now(), spent = cpu_seconds();
@@ -192,7 +192,9 @@ int main(int count, char **arguments) {
     printf("{\"seconds\": %.3f, \"cpu_seconds\": %.3f, \"peak_kb\": %ld}\n", now() - started,
            cpu_seconds() - spent, peak_kb());
     fflush(stdout);
+    runs++;
   }
+  if (runs == 0) return 0;
   FILE *file = fopen(arguments[4], "wb");
   size_t values = out[1] * out[2] * out[3];
   if (file == NULL || fwrite(stems, sizeof *stems, values, file) != values || fclose(file) != 0)
