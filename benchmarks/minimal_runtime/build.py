@@ -99,7 +99,7 @@ def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:
         Variant(SMALLEST, own, types=True, contrib=contrib),
         Variant(LACKING, lacking, types=True, contrib=contrib, folder=SMALLEST),
         Variant(EVERY_MODEL, every, types=True, contrib=needs_contrib(every.read_text())),
-        Variant("ops", own, contrib=contrib),
+        Variant("ops", own, contrib=contrib, folder=SMALLEST),
         Variant("extended", own, types=True, contrib=contrib, extended=True),
         Variant("minimal", contrib=contrib),
     )

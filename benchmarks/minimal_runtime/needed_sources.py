@@ -20,13 +20,26 @@ NAME = re.compile(r"\b[A-Z]\w*[a-z]\w*\b|\b[A-Z]{3,4}\b")
 
 
 def unneeded(onnxruntime: Path, config: Path) -> list[Path]:
-    """The files that register kernels, but none of an operator that ``config`` names."""
+    """The files that register kernels, but none of an operator that ``config`` names.
+
+    A file that registers none helps those beside it, and is left out where they all are.
+    """
     needed = operators(config.read_text())
     root = onnxruntime / "onnxruntime"
-    files = sorted(file for folder in KERNELS for file in (root / folder).rglob("*.cc"))
-    return [file for file in files if not _may_be_needed(file.read_text(), needed)]
+    registered = {
+        file: _registered(file.read_text())
+        for folder in KERNELS
+        for file in sorted((root / folder).rglob("*.cc"))
+    }
+    in_folder: dict[Path, set[str]] = {}
+    for file, names in registered.items():
+        in_folder.setdefault(file.parent, set()).update(names)
+    return [
+        file
+        for file, names in registered.items()
+        if (names or in_folder[file.parent]) and not (names or in_folder[file.parent]) & needed
+    ]
 
 
-def _may_be_needed(source: str, needed: set[str]) -> bool:
-    registered = {name for words in REGISTRATION.findall(source) for name in NAME.findall(words)}
-    return not registered or bool(registered & needed)
+def _registered(source: str) -> set[str]:
+    return {name for words in REGISTRATION.findall(source) for name in NAME.findall(words)}

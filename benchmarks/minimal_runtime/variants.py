@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "MinSizeRel"
 LIBRARY = "libonnxruntime.so"
-LEAVE_OUT = Path(__file__).with_name("leave_out.cmake")
+CHANGES = Path(__file__).with_name("onnxruntime.cmake")
+EXPORTING = (
+    "onnxruntime/core/session/onnxruntime_c_api.cc",
+    "onnxruntime/core/providers/cpu/cpu_provider_factory.cc",
+)
 REGISTRATIONS = ("cpu_execution_provider.cc.o", "cpu_contrib_kernels.cc.o")
 """Objects that refer to each kernel they register by a symbol of its own."""
 
@@ -93,7 +97,8 @@ def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
     folder.mkdir(parents=True, exist_ok=True)
     left_out = unneeded(sources.onnxruntime, variant.config) if variant.config else []
     defines = {
-        "CMAKE_PROJECT_onnxruntime_INCLUDE": LEAVE_OUT,
+        "CMAKE_PROJECT_onnxruntime_INCLUDE": CHANGES,
+        "EXPORTING": ";".join(str(sources.onnxruntime / file) for file in EXPORTING),
         "LEFT_OUT": ";".join(map(str, left_out)),
         **_common_defines(folder, sources),
     }

@@ -39,18 +39,26 @@ def test_an_operator_that_is_not_there_cannot_be_taken_out() -> None:
 
 
 def test_sources_of_kernels_that_are_not_needed(tmp_path: Path) -> None:
-    folder = tmp_path / "onnxruntime/core/providers/cpu/tensor"
-    folder.mkdir(parents=True)
+    helper = "Status Prepare(const Tensor& input) { return Status::OK(); }"
+    kernels = tmp_path / "onnxruntime/core/providers/cpu"
     for name, text in {
-        "slice.cc": "ONNX_CPU_OPERATOR_VERSIONED_KERNEL(\n    Slice,\n    1, 9,\n    KernelDefBuilder());",
-        "tile.cc": "ONNX_CPU_OPERATOR_KERNEL(\n    Tile,\n    13,\n    KernelDefBuilder());",
-        "elementwise.cc": "REG_ELEMENTWISE_KERNEL(Pow, 7, float);\nREG_TYPED_KERNEL(Softmax, 7, float);",
-        "helper.cc": "Status Prepare(const Tensor& input) { return Status::OK(); }",
+        "tensor/slice.cc": "ONNX_CPU_OPERATOR_VERSIONED_KERNEL(\n    Slice,\n    1, 9,\n    Builder());",
+        "tensor/tile.cc": "ONNX_CPU_OPERATOR_KERNEL(\n    Tile,\n    13,\n    KernelDefBuilder());",
+        "tensor/slice_helper.cc": helper,
+        "math/elementwise.cc": "REG_ELEMENTWISE_KERNEL(Pow, 7, float);\nREG_TYPED_KERNEL(Softmax, 7, float);",
+        "rnn/rnn.cc": "ONNX_CPU_OPERATOR_KERNEL(\n    RNN,\n    14,\n    KernelDefBuilder());",
+        "rnn/rnn_helper.cc": helper,
+        "utils.cc": helper,
     }.items():
-        (folder / name).write_text(text)
+        (kernels / name).parent.mkdir(parents=True, exist_ok=True)
+        (kernels / name).write_text(text)
     config = tmp_path / "model.config"
     config.write_text(CONFIG)
-    assert unneeded(tmp_path, config) == [folder / "tile.cc"]
+    assert set(unneeded(tmp_path, config)) == {
+        kernels / "rnn/rnn.cc",
+        kernels / "rnn/rnn_helper.cc",
+        kernels / "tensor/tile.cc",
+    }
 
 
 @pytest.mark.parametrize(
