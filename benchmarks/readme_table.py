@@ -217,7 +217,7 @@ def minimal_runtime() -> str:
         ),
         "\n".join(f"- `{name}`: `{row['options']}`" for name, row in found["builds"].items()),
         f"One segment of `{found['model']}`, optimised to the level `{found['optimisation_level']}`, in each "
-        f"library in turn, on {found['machine']}, {found['threads']} threads:",
+        f"library in turn, on {found['machine']}, {found['threads']} threads{_busy(found)}:",
         _table(
             ["library", "s to open", "MB to open", "s per segment", "least", "least CPU s",
              "times the wheel's speed", "peak memory, MB", "SNR to the wheel's output, dB"],
@@ -226,12 +226,27 @@ def minimal_runtime() -> str:
              for name, row in found["runs"].items()],
         ),
     ]  # fmt: skip
+    if "snr_db_to_wheel" in found:
+        tables += [
+            "Every model in the library `every-model`, one run each:",
+            _table(
+                ["model", "SNR to the wheel's output, dB"],
+                [[f"`{name}`", snr] for name, snr in found["snr_db_to_wheel"].items()],
+            ),
+        ]
     refused = found["refusal"]
     tables.append(
         f"Built without {refused['taken_out']}, the library refuses the model (exit status "
         f"{refused['status']}):\n\n```text\n{refused['message']}\n```"
     )
     return "\n\n".join(tables)
+
+
+def _busy(found: dict[str, Any]) -> str:
+    """That other work ran beside a measurement, where it did."""
+    load = found.get("load_average", 0.0)
+    busy = load > found["threads"] + 1
+    return f"; the machine was busy (a load of {load:.0f}), which makes times uncertain" if busy else ""
 
 
 def _snr(row: dict[str, Any], signal: str) -> str:

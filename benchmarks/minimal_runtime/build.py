@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,7 @@ def main() -> None:
             print(json.dumps({variant.name: found}), flush=True)
             _write(results, arguments.json)
     task = _task(models[0], arguments.models[0], sources, work)
-    found = run(task, libraries, arguments.rounds, work)
+    found = run(task, libraries, arguments.rounds, work) | {"load_average": round(os.getloadavg()[0], 1)}
     if EVERY_MODEL in libraries:
         library = libraries[EVERY_MODEL].path
         found["snr_db_to_wheel"] = {
