@@ -1,0 +1,189 @@
+"""The tables of docs/deployment/, from benchmarks/results."""
+
+from typing import Any
+
+from markdown_tables import RESULTS, load, table, versions
+
+
+def precision() -> str:
+    """What each precision costs and saves, and each way to quantise."""
+    return "\n\n".join([*_precisions(), *_kinds()])
+
+
+def _precisions() -> list[str]:
+    if not (RESULTS / "precision.json").exists():
+        return ["Sizes, SNR and seconds of each precision are printed by `python benchmarks/precision.py`."]
+    found = load("precision")
+    graphs, bag = found["graphs"], found["bag"]
+    same = graphs["released, fp16-weights"]["same_bits_as_fp32"]
+    return [
+        f"`{found['model']}`, target {found['target']}, {found['machine']}, {found['threads']} threads, "
+        f"{versions(found)}, {found['date']} (`benchmarks/precision.py`):",
+        table(
+            ["", "MB", "lossless", "rounded", "int8", "float32", "worst stem on noise, dB", "on a song",
+             *RUN],
+            [[name, f"{row['bytes'] / 1e6:.2f}",
+              *(f"{row['stored'].get(how, 0) / 1e6:.2f}" for how in STORED),
+              *(min(row["snr_db"][signal].values()) for signal in ("noise", "song")),
+              *_run(row)] for name, row in graphs.items()],
+        ),
+        f"The output of *released, fp16-weights* {'equals' if same else 'does **not** equal'} that of "
+        f"*released, fp32* to the last bit. `{bag['model']}` from weights in half precision is "
+        f"{bag['bytes'] / 1e6:.1f} MB.",
+    ]  # fmt: skip
+
+
+def _kinds() -> list[str]:
+    found = load("int8_kinds")
+    return [
+        f"Ways to store all large weights of `{found['model']}` in eight bits, or to compute with them, "
+        f"target {found['target']}, {found['threads']} threads, {found['date']} "
+        "(`benchmarks/int8_kinds.py`):",
+        table(
+            ["", "MB", "worst stem against float32, dB", *RUN],
+            [[name, f"{row['bytes'] / 1e6:.1f}", row.get("snr_db", ""), *_run(row)]
+             for name, row in found["kinds"].items()],
+        ),
+    ]  # fmt: skip
+
+
+STORED = ("float16, lossless", "float16, rounded", "int8", "float32")
+
+
+RUN = ("s per segment", "CPU s", "s to load", "peak memory, MB")
+
+
+def _run(row: dict[str, Any]) -> list[Any]:
+    return [row["seconds"], row["cpu_seconds"], row["load_seconds"], row["peak_rss_mb"]]
+
+
+def clients() -> str:
+    """What the clients of examples/ take, and how far they are from ``separate``."""
+    found = load("clients")
+    agreement = {
+        name: "the same to the bit" if snr is None else f"{snr} dB"
+        for name, snr in found["agreement_db"].items()
+    }
+    rows = [
+        [name, agreement.get(name, ""), row["seconds"], row["least_seconds"], row["peak_rss_mb"]]
+        for name, row in found["clients"].items()
+    ]
+    left_out = [f"{name}: left out, {reason}." for name, reason in found["left_out"].items()]
+    return "\n\n".join(
+        [
+            f"{found['model']} and a song of {found['seconds_of_audio']:.0f} s, {found['machine']}, "
+            f"{found['threads']} threads, onnxruntime {found['onnxruntime']} (node: "
+            f"{found['node_onnxruntime']}), medians of {found['runs']} runs in turn, "
+            f"{found['date']}, `benchmarks/clients.py`:",
+            table(["", "worst stem against `separate`", "s", "least s", "peak memory, MB"], rows),
+            *left_out,
+        ]
+    )
+
+
+def trust() -> str:
+    """Whether two environments write the same."""
+    found = load("reproducible")
+    same = "the same" if found["same_packages"] else "not the same"
+    head = (
+        f"{found['checkpoint']}, {versions(found)}, {found['date']}; "
+        f"{found['packages']} packages in each environment, {same} versions:"
+    )
+    rows = [[what, file["bytes"], "yes" if file["same"] else "no"] for what, file in found["files"].items()]
+    return f"{head}\n\n{table(['what is written', 'bytes', 'the same in both'], rows)}"
+
+
+LEFT = ("none", "complete", "partial")
+
+
+def robustness() -> str:
+    """Inputs tried and what came of them; moments of interruption and what they left."""
+    fuzz, interruptions = load("fuzz"), load("interruptions")
+    return "\n\n".join(
+        [
+            f"{fuzz['seconds']:.0f} s of it (seed {fuzz['seed']}, {fuzz['date']}):",
+            table(
+                ["", "inputs", "exit code 0", "1", "2", "failures"],
+                [[kind, row["inputs"], *(row["exit_codes"].get(code, 0) for code in "012"),
+                  sum(row["problems"].values())] for kind, row in fuzz["kinds"].items()],
+            ),
+            f"Compiles interrupted ({interruptions['date']}, `benchmarks/interruptions.py`):",
+            table(
+                ["", "moments", "nothing left", "complete file", "part of a file", "other files left",
+                 "not as promised", "before the program's first line"],
+                [[kind, row["moments"], *(row["output"].get(left, 0) for left in LEFT), row["files_left"],
+                  row["not_as_promised"], row["before_the_program"]]
+                 for kind, row in interruptions["signals"].items()],
+            ),
+        ]
+    )  # fmt: skip
+
+
+def ort_format() -> str:
+    """What ONNX Runtime's optimisation levels make of a model in ORT format."""
+    found = load("ort_format")
+    rows = [
+        [f"{model}, {'`.onnx`' if level == 'onnx' else level}", f"{row['bytes'] / 1e6:.1f}", row["nodes"],
+         row.get("operators", ""), row.get("of_com_microsoft", ""), row["load_seconds"], row["load_mb"],
+         row["cpu_seconds"], row["peak_mb"], row.get("snr_db_to_onnx", "")]
+        for model, levels in found["models"].items() for level, row in levels.items()
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            f"htdemucs on {found['machine']}, {found['threads']} threads, {versions(found)}, "
+            f"{found['date']} (`benchmarks/ort_format.py`):",
+            table(
+                ["target and level", "MB", "nodes", "operators in the config", "of `com.microsoft`",
+                 "s to load", "MB to load", "CPU s per segment", "peak memory, MB",
+                 "SNR to `.onnx`, dB"],
+                rows,
+            ),
+        ]
+    )  # fmt: skip
+
+
+def minimal_runtime() -> str:
+    """What builds of ONNX Runtime come to, and how one runs htdemucs."""
+    found = load("minimal_runtime")
+    wheel = {"bytes": found["wheel_bytes"], "kernels": "", "options": "the wheel's library"}
+    builds = {"wheel": wheel} | found["builds"]
+    tables = [
+        f"{found['source']} built with {found['compiler']} on {found['system']}, {found['date']}; the wheel "
+        f"is onnxruntime {found['onnxruntime']}. Kernels are those that the library registers.",
+        table(
+            ["build", "bytes", "kernels", "of the wheel"],
+            [[name, f"{row['bytes']:,}", row["kernels"], f"{row['bytes'] / found['wheel_bytes']:.1%}"]
+             for name, row in builds.items()],
+        ),
+        "\n".join(f"- `{name}`: `{row['options']}`" for name, row in found["builds"].items()),
+        f"One segment of `{found['model']}`, optimised to the level `{found['optimisation_level']}`, in each "
+        f"library in turn, on {found['machine']}, {found['threads']} threads{_busy(found)}:",
+        table(
+            ["library", "s to open", "MB to open", "s per segment", "least", "least CPU s",
+             "times the wheel's speed", "peak memory, MB", "SNR to the wheel's output, dB"],
+            [[name, row["load_seconds"], row["load_peak_mb"], row["seconds"], row["least_seconds"],
+              row["least_cpu_seconds"], row["speed_vs_wheel"], row["peak_mb"], row["snr_db_to_wheel"] or ""]
+             for name, row in found["runs"].items()],
+        ),
+    ]  # fmt: skip
+    if "snr_db_to_wheel" in found:
+        tables += [
+            "Every model in the library `every-model`, one run each:",
+            table(
+                ["model", "SNR to the wheel's output, dB"],
+                [[f"`{name}`", snr] for name, snr in found["snr_db_to_wheel"].items()],
+            ),
+        ]
+    refused = found["refusal"]
+    tables.append(
+        f"Built without {refused['taken_out']}, the library refuses the model (exit status "
+        f"{refused['status']}):\n\n```text\n{refused['message']}\n```"
+    )
+    return "\n\n".join(tables)
+
+
+def _busy(found: dict[str, Any]) -> str:
+    """That other work ran beside a measurement, where it did."""
+    load = found.get("load_average", 0.0)
+    busy = load > found["threads"] + 1
+    return f"; the machine was busy (a load of {load:.0f}), which makes times uncertain" if busy else ""
