@@ -42,6 +42,7 @@ FILES = ("small.th", "small.onnx", "small.ort", "song.wav", "text.txt", "empty",
 """What command lines name; the first six exist, the seventh is a folder."""
 USUAL = {
     ("compile", "model"): "small.th",
+    ("ops-config", "models"): "small.onnx",
     ("separate", "model"): "small.onnx",
     ("separate", "songs"): "song.wav",
     ("verify", "artifact"): "small.onnx",

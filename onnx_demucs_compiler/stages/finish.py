@@ -14,15 +14,15 @@ from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.opset import ir_version_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """Serialise a model whose graph is final.
 
-    The exporter's metadata goes: it holds paths of this machine and the model's Python source. What
-    rules made keeps their name, in ``metadata_props`` and as the first part of the node's name, which
-    profilers show.
+    The metadata of nodes and values goes: the exporter's holds paths of this machine and the model's Python
+    source, and IR versions before 10 have no place for it. What rules made keeps their name as the first part
+    of the node's name, which profilers show.
 
     Args:
         model: the graph.
@@ -34,10 +34,10 @@ def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     """
     made_by = {node: node.metadata_props.get(RULE_KEY) for node in model.graph.all_nodes()}
     passes.ClearMetadataAndDocStringPass()(model)
+    for value in _values(model):
+        value.metadata_props.clear()
     for index, (node, rule) in enumerate(made_by.items()):
         node.name = f"{rule or 'model'}/{node.op_type}_{index}"
-        if rule:
-            node.metadata_props[RULE_KEY] = rule
     passes.RemoveUnusedOpsetsPass()(model)
     model.graph.name = name
     model.ir_version = ir_version_for(model.opset_imports[""])
@@ -45,8 +45,36 @@ def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     model.metadata_props.clear()
     model.metadata_props.update(metadata)
     proto = ir.to_proto(model)
+    _describe_only_results(proto.graph)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CompilerError(f"the compiled graph is not valid ONNX: {error}") from error
     return proto
+
+
+def _values(model: ir.Model) -> Iterator[ir.Value]:
+    for graph in model.graphs():
+        yield from graph.initializers.values()
+        yield from graph.inputs
+    for node in model.graph.all_nodes():
+        yield from node.outputs
+
+
+def _describe_only_results(graph: onnx.GraphProto) -> None:
+    """Keep types and shapes of what depends on an input; runtimes fold the rest when they load the graph."""
+    results = {item.name for item in graph.input}
+    for node in graph.node:
+        if any(name in results for name in _read_by(node)):
+            results.update(node.output)
+    described = [item for item in graph.value_info if item.name in results]
+    del graph.value_info[:]
+    graph.value_info.extend(described)
+
+
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads, graphs inside it included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _read_by(inner)

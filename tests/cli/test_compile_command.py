@@ -169,8 +169,14 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
         (["--track", "--overlap", "1"], "overlap=1.0 is not a value it takes; use one from 0 to below 1"),
         (["--stems", "vocals", "--two-stems", "drums"], "stems and two_stems exclude each other"),
         (["--two-stems", "drums", "--other-method", "minus", "--interface", "core"], "needs the whole mix"),
-        (["--bundle", "b", "--ort-format"], "--bundle excludes --output, --ort-format and --ops-config"),
-        (["--bundle", "b", "-o", "x.onnx"], "--bundle excludes --output, --ort-format and --ops-config"),
+        (
+            ["--bundle", "b", "--ort-format"],
+            "--bundle excludes --output, --ort-format, --ops-config and --sha256",
+        ),
+        (
+            ["--bundle", "b", "-o", "x.onnx"],
+            "--bundle excludes --output, --ort-format, --ops-config and --sha256",
+        ),
         (["--without", "stft-as-matmull"], "did you mean stft-as-matmul?"),
         (["--with", "stft-as-cnov"], "did you mean stft-as-conv?"),
         (["--plugin", "acme"], "no rule pack 'acme' is installed"),

@@ -48,7 +48,7 @@ def prose(document: Path) -> str:
 
 def commands(block: Block) -> Iterator[list[str]]:
     """The arguments of ``onnx-demucs`` in each line of a shell block that runs it."""
-    for line in block.text.splitlines():
+    for line in block.text.replace("\\\n", "").splitlines():
         program, *arguments = shlex.split(line, comments=True) or [""]
         name = Path(program).name
         if name in _PROGRAMS:

@@ -155,7 +155,8 @@ def test_steps_are_announced_in_order() -> None:
     steps: list[str] = []
     compiled = compile(two_stems(), on_step=steps.append)
     assert steps == list(compiled.report.seconds)
-    assert [*steps, "write"] == list(STEPS)
+    only_some = {"quantise", "write"}
+    assert steps == [step for step in STEPS if step not in only_some]
 
 
 def test_a_model_that_is_not_demucs() -> None:

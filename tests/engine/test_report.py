@@ -27,7 +27,11 @@ def test_json_holds_all_of_it(report: Report) -> None:
     assert read["events"] == [asdict(event) for event in report.events]
     assert read["costs"] == [asdict(cost) for cost in report.costs]
     assert read["operators"] == report.operators
-    assert read["options"] == {**report.options, "sources": list(report.options["sources"])}
+    assert read["options"] == {
+        **report.options,
+        "sources": list(report.options["sources"]),
+        "keep": list(report.options["keep"]),
+    }
 
 
 def test_numbers_that_json_lacks_are_null(report: Report) -> None:

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.full_size
 
 STEMS = {"htdemucs": 4, "htdemucs_6s": 6}
 SEGMENT = 343980
-MAX_FILE_BYTES = 175e6
-MAX_DFT_BYTES = 3e6
+MAX_FILE_BYTES = 172.5e6
+MAX_DFT_BYTES = 0.4e6
 # PyTorch's own float32 keeps 116 dB of the one and 114 dB of the other.
 MIN_SNR_DB = {"htdemucs": 110, "htdemucs_6s": 105}
 SILENT = 1e-6
@@ -93,13 +93,13 @@ def test_dft_constants_are_small(model: onnx.ModelProto) -> None:
         rule: [node for node in model.graph.node if node.name.startswith(f"{rule}/")] for rule in DFT_RULES
     }
     for nodes in made.values():
-        assert [node.op_type for node in nodes].count("MatMul") == 2
+        assert [node.op_type for node in nodes].count("MatMul") == 3
     read = {name for nodes in made.values() for node in nodes for name in node.input}
     sizes = {
         item.name: numpy_helper.to_array(item).nbytes for item in model.graph.initializer if item.name in read
     }
-    # A real DFT of 4096 points by two products takes 64 matrices of 128 by 64, 2.1 MB.
-    assert max(sizes.values()) > 2e6
+    # Twiddles are 64 by 2 by 64 by 2 numbers; what a runtime multiplies them with is as small.
+    assert max(sizes.values()) == 4 * 64 * 2 * 64 * 2
     assert sum(sizes.values()) < MAX_DFT_BYTES
 
 

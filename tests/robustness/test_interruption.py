@@ -80,8 +80,9 @@ def finished(code: str, *arguments: object, cwd: Path = ROOT) -> tuple[int, str,
 )
 def test_during_imports(module: str, number: int, expected: tuple[int, str]) -> None:
     """The one during which it comes is finished; a command that needs little more may be, too."""
-    code, _, errors = finished(WHILE_IMPORTING, module, int(number), "rules", "stft-as-matmul")
-    assert (code, errors) == expected
+    code, printed, errors = finished(WHILE_IMPORTING, module, int(number), "rules", "stft-as-matmul")
+    done = (code, errors) == (0, "") and "stft-as-matmul" in printed
+    assert done or (code, errors) == expected
 
 
 def test_in_a_finaliser_that_swallows_it() -> None:

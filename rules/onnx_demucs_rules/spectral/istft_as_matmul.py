@@ -8,7 +8,7 @@ import torch
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
-from onnx_demucs_rules.spectral.dft import as_constant, factorise, why_not_factorised
+from onnx_demucs_rules.spectral.dft import as_constant, factorise, inner, why_not_factorised
 from onnx_demucs_rules.spectral.examples import PAIRS, Padded, Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 
@@ -30,7 +30,7 @@ aten = torch.ops.aten
     after=["stft-as-matmul"],
     cases=[
         Case("stereo-4096", lambda: Resynthesis(n_fft=4096, hop=1024), ((2, 2049, 20, 2),),
-             ops={"MatMul": 2}, beside=PAIRS, needed=True),
+             ops={"MatMul": 3}, beside=PAIRS, needed=True),
         Case("padded", lambda: Padded(n_fft=512, hop=128), ((1, 2, 256, 10, 2),), beside=PAIRS, needed=True,
              ops={"MatMul": 2, "Concat": 0}),
         Case("padded-with-ones", lambda: Padded(n_fft=512, hop=128, value=1.0), ((1, 2, 256, 10, 2),),
@@ -75,8 +75,8 @@ def istft_as_matmul(halves: Tensor, transform: Transform) -> Tensor | Refusal:
         weighted = torch.nn.functional.pad(weighted, (0, 0, 0, missing))
     outer = as_constant(split.outer(bins).T, halves)
     partial = torch.matmul(outer, weighted.reshape(batch, 2 * rows, split.n1 * count))
-    inner = as_constant(split.inner(transform.window), halves).transpose(1, 2)
-    by_phase = torch.matmul(inner, partial.reshape(batch, split.n2, 2 * split.n1, count))
+    table = inner(split, transform.window, halves).transpose(1, 2)
+    by_phase = torch.matmul(table, partial.reshape(batch, split.n2, 2 * split.n1, count))
     if transform.hop % split.n2:
         by_phase = by_phase.transpose(1, 2).reshape(batch, 1, transform.n_fft, count)
     return frames.overlap_add(by_phase, transform.hop)
