@@ -26,7 +26,7 @@ aten = torch.ops.aten
     name="stft-as-matmul",
     why="ONNX has no complex dtype, ONNX Runtime's STFT operator is slow and absent from most other "
     "runtimes, and a dense DFT basis for n_fft 4096 weighs 67 MB. Two matrix products of radix 64 need "
-    "2 MB and a sixteenth of the arithmetic.",
+    "0.1 MB and a sixteenth of the arithmetic.",
     numerics=Numerics(min_snr_db=125),
     tags={"spectral"},
     cases=[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @graph_pass(
     name="identical-initializers-once",
-    why="STFT and its inverse multiply by one table of 2 MB, which each of the two rules emits.",
+    why="STFT and its inverse multiply by the same tables, which each of the two rules emits.",
     numerics=EXACT,
     tags={"storage"},
     cases=[
