@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 from string import Template
 
 from onnx_demucs_compiler.artifact import write_atomically
+from onnx_demucs_compiler.checksum import checksum_line
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.ort.conversion import LEVEL, STYLE, ort_format
 from onnx_demucs_compiler.ort.kernels import kept
@@ -114,7 +114,7 @@ def bundle(name: str, model: bytes) -> dict[Path, bytes]:
         config_path(MODEL): config,
         README: _readme(name, config).encode(),
     }
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
+    sums = "".join(checksum_line(str(path), data) for path, data in files.items())
     return files | {SUMS: sums.encode()}
 
 
