@@ -62,19 +62,8 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
 
 
 def _describe_only_results(graph: onnx.GraphProto) -> None:
-    """Keep types and shapes of what depends on an input; runtimes fold the rest when they load the graph."""
-    results = {item.name for item in graph.input}
-    for node in graph.node:
-        if any(name in results for name in _read_by(node)):
-            results.update(node.output)
-    described = [item for item in graph.value_info if item.name in results]
+    """Initializers say their types and shapes themselves."""
+    stored = {item.name for item in graph.initializer}
+    described = [item for item in graph.value_info if item.name not in stored]
     del graph.value_info[:]
     graph.value_info.extend(described)
-
-
-def _read_by(node: onnx.NodeProto) -> Iterator[str]:
-    """What a node reads, graphs inside it included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from _read_by(inner)

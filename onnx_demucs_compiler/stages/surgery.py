@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 import onnx_ir as ir
 
 from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def operated(model: ir.Model, rules: tuple[Rule, ...], options: Options, recorde
             continue
         for _ in range(outcome):
             recorder.fired(rule, "graph")
+
+
+def rule_of(node: ir.Node) -> str | None:
+    """The rule that made a node, of a graph that is being compiled or of a finished file."""
+    made_by: str | None = node.metadata_props.get(RULE_KEY)
+    return made_by or (node.name or "").rpartition("/")[0] or None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from onnx_ir.passes import common as passes
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.surgery import rule_of
 from onnx_demucs_rules.stems.examples import Separator
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _has_sources(output: ir.Value, options: Options) -> bool:
 
 def _is_chosen(output: ir.Value) -> bool:
     node = output.producer()
-    return node is not None and node.metadata_props.get(RULE_KEY) == NAME
+    return node is not None and rule_of(node) == NAME
 
 
 def _chosen(model: ir.Model, output: ir.Value, options: Options) -> ir.Value:

@@ -14,6 +14,7 @@ from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
 from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.runtime.statistics import SILENCE
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.stages.surgery import rule_of
 from onnx_demucs_rules.track.examples import Separator
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def track_in_one_call(model: ir.Model, options: Options) -> int | Refusal:
     """
     if not options.track:
         return Refusal("the graph takes one segment")
-    if any(node.op_type == "Scan" and node.metadata_props.get(RULE_KEY) == NAME for node in model.graph):
+    if any(node.op_type == "Scan" and rule_of(node) == NAME for node in model.graph):
         return 0
     _Track(model, options).wrap()
     return 1
