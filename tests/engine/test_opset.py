@@ -1,6 +1,5 @@
 """A compiled graph in another opset gives the same numbers."""
 
-
 import numpy as np
 import onnx
 import onnx_ir as ir
