@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,14 +123,20 @@ def read_artefact(path: Path) -> Artefact:
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     data = path.read_bytes()
-    read = _ort if data[4:8] == b"ORTM" else _onnx
     try:
-        artefact = read(data)
+        artefact = _ort(data) if data[4:8] == b"ORTM" else _onnx(data)
     except Exception as error:  # neither protobuf's errors nor those of a flat buffer share a narrower base
         raise CompilerError(f"{path} is not a model in ONNX or ORT format, or is damaged") from error
     if not (artefact.nodes or artefact.outputs):
         raise CompilerError(f"{path} is not a model in ONNX or ORT format: it holds no graph")
     return artefact
+
+
+def _ort(data: bytes) -> Artefact:
+    # ONNX Runtime's reader imports torch where it is installed.
+    from onnx_demucs_compiler.contracts.ort_file import read_ort
+
+    return read_ort(data)
 
 
 def _onnx(data: bytes) -> Artefact:
@@ -179,7 +184,7 @@ def _node(node: onnx.NodeProto, opsets: Mapping[str, int]) -> Node:
 
 def _weight(tensor: onnx.TensorProto) -> Value:
     external = tensor.data_location == TensorProto.EXTERNAL
-    return Value(_type_name(tensor.data_type), tuple(tensor.dims), external)
+    return Value(type_name(tensor.data_type), tuple(tensor.dims), external)
 
 
 def _described(items: Iterable[onnx.ValueInfoProto]) -> dict[str, Value]:
@@ -192,105 +197,16 @@ def _value(item: onnx.ValueInfoProto) -> Value:
         return Value((kind or "undefined").removesuffix("_type"))
     tensor = item.type.tensor_type
     if not tensor.HasField("shape"):
-        return Value(_type_name(tensor.elem_type))
+        return Value(type_name(tensor.elem_type))
     sizes = [
         size.dim_value if size.HasField("dim_value") else size.dim_param or "?" for size in tensor.shape.dim
     ]
-    return Value(_type_name(tensor.elem_type), tuple(sizes))
+    return Value(type_name(tensor.elem_type), tuple(sizes))
 
 
-def _type_name(number: int) -> str:
+def type_name(number: int) -> str:
+    """ONNX's name of an element type, which ORT format numbers alike."""
     try:
         return str(TensorProto.DataType.Name(number)).lower()
     except ValueError:
         return f"type {number}"
-
-
-def _ort(data: bytes) -> Artefact:
-    """By ONNX Runtime's own reader of its format."""
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
-
-    try:
-        model = InferenceSession.GetRootAs(data, 0).Model()
-        opsets = {_text(item.Domain()) or AI_ONNX: item.Version() for item in _items(model, "OpsetImport")}
-        graphs = list(_ort_graphs(model.Graph()))
-        tensors = [item for graph in graphs for item in _items(graph, "Initializers")]
-        weights = {
-            _text(item.Name()): Value(
-                _type_name(item.DataType()), _sizes(item), item.ExternalDataOffset() >= 0
-            )
-            for item in tensors
-        }
-        values = {
-            _text(item.Name()): _ort_value(item) for graph in graphs for item in _items(graph, "NodeArgs")
-        }
-        inputs, outputs = (
-            [_text(name) for name in _items(model.Graph(), kind)] for kind in ("Inputs", "Outputs")
-        )
-        return Artefact(
-            format="ort",
-            bytes=len(data),
-            ir_version=model.IrVersion(),
-            opsets=opsets,
-            nodes=tuple(_ort_node(node) for graph in graphs for node in _items(graph, "Nodes")),
-            inputs={name: values[name] for name in inputs if name not in weights},
-            outputs={name: values[name] for name in outputs},
-            weights=weights,
-            values={name: value for name, value in values.items() if name not in weights},
-            metadata={_text(item.Key()): _text(item.Value()) for item in _items(model, "MetadataProps")},
-        )
-    except struct.error as error:
-        raise ValueError("offsets that lead nowhere") from error
-
-
-def _ort_graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in _items(graph, "Nodes"):
-        for attribute in _items(node, "Attributes"):
-            for inner in (*_items(attribute, "Graphs"), *([attribute.G()] if attribute.G() else [])):
-                yield from _ort_graphs(inner)
-
-
-def _ort_node(node: Any) -> Node:
-    op = _text(node.OpType())
-    outputs = tuple(_text(name) for name in _items(node, "Outputs"))
-    return Node(
-        name=_text(node.Name()) or f"{op} {next(iter(outputs), '')}".strip(),
-        op=op,
-        domain=_text(node.Domain()) or AI_ONNX,
-        version=node.SinceVersion(),
-        inputs=tuple(_text(name) for name in _items(node, "Inputs")),
-        outputs=outputs,
-    )
-
-
-def _ort_value(item: Any) -> Value:
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.TensorTypeAndShape import (
-        TensorTypeAndShape,
-    )
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.TypeInfoValue import TypeInfoValue
-
-    info = item.Type()
-    if info is None or info.ValueType() != TypeInfoValue.tensor_type:
-        return Value("undefined" if info is None else "no tensor")
-    tensor = TensorTypeAndShape()
-    tensor.Init(info.Value().Bytes, info.Value().Pos)
-    if tensor.Shape() is None:
-        return Value(_type_name(tensor.ElemType()))
-    sizes = [size.Value() for size in _items(tensor.Shape(), "Dim")]
-    shape = tuple(size.DimValue() if size.DimType() == 1 else _text(size.DimParam()) or "?" for size in sizes)
-    return Value(_type_name(tensor.ElemType()), shape)
-
-
-def _items(owner: Any, name: str) -> Iterator[Any]:
-    """The entries of a vector of a flat buffer."""
-    entry, length = getattr(owner, name), getattr(owner, f"{name}Length")()
-    return (entry(index) for index in range(length))
-
-
-def _sizes(tensor: Any) -> Shape:
-    return tuple(int(size) for size in _items(tensor, "Dims"))
-
-
-def _text(data: bytes | None) -> str:
-    return (data or b"").decode("utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flatbuffers import Builder
 
-from onnx_demucs_compiler.ort.tools import fbs
+from onnx_demucs_compiler.ort.tools import fbs, items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +60,8 @@ def _front(version: bytes, resolver: Any) -> bytes:
 
 
 def _resolver(builder: Builder, resolver: Any) -> int:
-    entries = [resolver.OpKernelTypeStrArgs(i) for i in range(resolver.OpKernelTypeStrArgsLength())]
-    operators = [_operator(builder, entry) for entry in sorted(entries, key=lambda entry: entry.OpId())]
+    entries = sorted(items(resolver, "OpKernelTypeStrArgs"), key=lambda entry: entry.OpId())
+    operators = [_operator(builder, entry) for entry in entries]
     vector = _vector(builder, operators)
     kind = fbs.KernelTypeStrResolver
     kind.KernelTypeStrResolverStart(builder)
@@ -70,8 +70,8 @@ def _resolver(builder: Builder, resolver: Any) -> int:
 
 
 def _operator(builder: Builder, entry: Any) -> int:
-    kinds = [entry.KernelTypeStrArgs(i) for i in range(entry.KernelTypeStrArgsLength())]
-    written = [_types(builder, item) for item in sorted(kinds, key=lambda item: item.KernelTypeStr())]
+    kinds = sorted(items(entry, "KernelTypeStrArgs"), key=lambda kind: kind.KernelTypeStr())
+    written = [_types(builder, kind) for kind in kinds]
     vector = _vector(builder, written)
     name = builder.CreateString(entry.OpId())
     kind = fbs.OpIdKernelTypeStrArgsEntry
@@ -82,7 +82,7 @@ def _operator(builder: Builder, entry: Any) -> int:
 
 
 def _types(builder: Builder, entry: Any) -> int:
-    vector = _vector(builder, [_argument(builder, entry.Args(i)) for i in range(entry.ArgsLength())])
+    vector = _vector(builder, [_argument(builder, argument) for argument in items(entry, "Args")])
     name = builder.CreateString(entry.KernelTypeStr())
     kind = fbs.KernelTypeStrArgsEntry
     kind.KernelTypeStrArgsEntryStart(builder)

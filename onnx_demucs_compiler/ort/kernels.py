@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.ort.tools import FbsTypeInfo, fbs, parse_config
+from onnx_demucs_compiler.ort.tools import FbsTypeInfo, fbs, items, parse_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,23 +72,23 @@ def resolved(models: Iterable[bytes]) -> Kernels:
         for node, type_of in _nodes(file.Model().Graph(), {}):
             domain, name = node.Domain().decode() or ONNX_DOMAIN, node.OpType().decode()
             operators.add(Operator(domain, node.SinceVersion(), name))
-            inputs = [("Input", i, node.Inputs(i)) for i in range(node.InputsLength())]
-            outputs = [("Output", i, node.Outputs(i)) for i in range(node.OutputsLength())]
-            for side, index, value in inputs + outputs:
-                if value in type_of:
-                    types[Argument(domain, name, side, index)].add(type_of[value])
+            for side in ("Input", "Output"):
+                for index, value in enumerate(items(node, f"{side}s")):
+                    if value in type_of:
+                        types[Argument(domain, name, side, index)].add(type_of[value])
     return Kernels(frozenset(operators), {key: frozenset(value) for key, value in types.items()})
 
 
 def _nodes(graph: Any, outer: dict[bytes, str]) -> Iterator[tuple[Any, dict[bytes, str]]]:
     """Every node of a graph and of its bodies, with the types of the values that it can name."""
-    values = [graph.NodeArgs(i) for i in range(graph.NodeArgsLength())]
     type_of = outer | {
-        value.Name(): FbsTypeInfo.typeinfo_to_str(value.Type()) for value in values if value.Name()
+        value.Name(): FbsTypeInfo.typeinfo_to_str(value.Type())
+        for value in items(graph, "NodeArgs")
+        if value.Name()
     }
-    for node in (graph.Nodes(i) for i in range(graph.NodesLength())):
+    for node in items(graph, "Nodes"):
         yield node, type_of
-        for attribute in (node.Attributes(i) for i in range(node.AttributesLength())):
+        for attribute in items(node, "Attributes"):
             if attribute.Type() == fbs.AttributeType.AttributeType.GRAPH:
                 yield from _nodes(attribute.G(), type_of)
 

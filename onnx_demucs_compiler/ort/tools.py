@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,4 +30,10 @@ with _logging_left_alone():
     # The first of the tools puts it where Python finds it.
     from ort_flatbuffers_py import fbs  # isort: skip
 
-__all__ = ["FbsTypeInfo", "create_config_from_models", "fbs", "parse_config"]
+__all__ = ["FbsTypeInfo", "create_config_from_models", "fbs", "items", "parse_config"]
+
+
+def items(table: Any, vector: str) -> Iterator[Any]:
+    """The entries of a vector of a flat buffer's table, by the name that ``fbs`` gives it."""
+    entry, length = getattr(table, vector), getattr(table, f"{vector}Length")()
+    return (entry(index) for index in range(length))
