@@ -4,28 +4,25 @@ Signals are minded before anything else is imported.
 """
 
 import sys
+from collections.abc import Sequence
 
 from onnx_demucs_compiler.interruption import Interruptible, ignore
 
 
-def main() -> None:
-    """Run ``onnx-demucs``."""
-    _run(sys.argv[1:])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``onnx-demucs``, on the process' own arguments when None."""
+    try:
+        with Interruptible():
+            from onnx_demucs_compiler.cli import app
+
+            app(arguments, prog_name="onnx-demucs")
+    finally:
+        ignore()
 
 
 def compile_main() -> None:
     """Run ``onnx-demucs-compile``, which is ``onnx-demucs compile``."""
-    _run(["compile", *sys.argv[1:]])
-
-
-def _run(arguments: list[str]) -> None:
-    try:
-        with Interruptible():
-            from onnx_demucs_compiler.cli import main as run
-
-            run(arguments)
-    finally:
-        ignore()
+    main(["compile", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ not installed and every ``--help`` is quick.
 """
 
 import errno
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +18,6 @@ from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.interruption import Interruptible
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_,
@@ -30,8 +27,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rules": rules,
 }
 """Every command by name, in the order of ``--help``."""
-
-INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Commands(TyperGroup):
@@ -53,8 +48,6 @@ class _Commands(TyperGroup):
             if not _is_out_of_memory(error):
                 raise
             _fail("there is not enough memory; free some, or ask for less", CompilerError.exit_code)
-        except KeyboardInterrupt:
-            _fail("interrupted; no partial file was left", INTERRUPTED)
 
 
 def _fail(message: str, exit_code: int) -> None:
@@ -96,14 +89,3 @@ def onnx_demucs(
     ] = False,
 ) -> None:
     """Compile Demucs models to ONNX, and separate music with them."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``onnx-demucs``, on the process' own arguments when None."""
-    with Interruptible():
-        app(arguments, prog_name="onnx-demucs")
-
-
-def compile_main() -> None:
-    """Run ``onnx-demucs-compile``, which is ``onnx-demucs compile``."""
-    main(["compile", *sys.argv[1:]])

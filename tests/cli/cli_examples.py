@@ -84,7 +84,7 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def start(*arguments: object, code: str = "from onnx_demucs_compiler.cli import main; main()",
+def start(*arguments: object, code: str = "from onnx_demucs_compiler.__main__ import main; main()",
           cwd: Path = ROOT) -> subprocess.Popen[str]:  # fmt: skip
     """The command in a process of its own."""
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "rules", HERE)))

@@ -23,7 +23,7 @@ def paused(self, name):
             time.sleep(0.01)
     return step(self, name)
 report.Recorder.step = paused
-from onnx_demucs_compiler.cli import main
+from onnx_demucs_compiler.__main__ import main
 main(sys.argv[3:])
 """
 
@@ -62,11 +62,11 @@ from demucs.demucs import Demucs
 forward, calls = Demucs.forward, []
 def interrupted(self, mix):
     calls.append(mix)
-    if len(calls) == 2:
+    if len(calls) == 1:
         os.kill(os.getpid(), signal.SIGINT)
     return forward(self, mix)
 Demucs.forward = interrupted
-from onnx_demucs_compiler.cli import main
+from onnx_demucs_compiler.__main__ import main
 main()
 """
     process = start("compile", checkpoint, "-o", tmp_path / "x.onnx", code=code)
@@ -83,7 +83,7 @@ def test_a_disk_that_fills_up(checkpoint: Path, tmp_path: Path) -> None:
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
-from onnx_demucs_compiler.cli import compile_main
+from onnx_demucs_compiler.__main__ import compile_main
 compile_main()
 """
     process = start(checkpoint, "-o", tmp_path / "x.onnx", "--quiet", code=code)
@@ -94,7 +94,7 @@ compile_main()
 
 
 def test_the_compile_command_is_compile(artifact: Path, checkpoint: Path, tmp_path: Path) -> None:
-    code = "from onnx_demucs_compiler.cli import compile_main; compile_main()"
+    code = "from onnx_demucs_compiler.__main__ import compile_main; compile_main()"
     process = start(checkpoint, "-o", "x.onnx", code=code, cwd=tmp_path)
     printed, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
@@ -124,7 +124,7 @@ import os, sys
 reader, writer = os.pipe()
 os.close(reader)
 os.dup2(writer, 1)
-from onnx_demucs_compiler.cli import main
+from onnx_demucs_compiler.__main__ import main
 main()
 """
     process = start("rules", "--json", code=code, cwd=tmp_path)

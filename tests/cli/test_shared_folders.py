@@ -48,7 +48,7 @@ def test_a_disk_of_its_own_that_is_too_small(old: bytes, checkpoint: Path, tmp_p
     disk.mkdir()
     seen.mkdir()
     (seen / "before").write_bytes(old)
-    compile_ = "import sys; from onnx_demucs_compiler.cli import main; main(sys.argv[1:])"
+    compile_ = "import sys; from onnx_demucs_compiler.__main__ import main; main(sys.argv[1:])"
     script = (
         f'mount -t tmpfs -o size=64k none {disk} || exit 99\n'
         f'[ ! -s {seen}/before ] || cp {seen}/before {disk}/x.onnx\n'

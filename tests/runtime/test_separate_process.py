@@ -14,7 +14,7 @@ import soundfile
 from onnx import helper, numpy_helper
 from tiny_model import TinyModel
 
-MAIN = "from onnx_demucs_compiler.cli import main; main()"
+MAIN = "from onnx_demucs_compiler.__main__ import main; main()"
 MIB = 2**20
 MINUTE = 60 * 44100
 
@@ -36,7 +36,7 @@ def write_song(path: Path, frames: int, sample_rate: int) -> Path:
 def test_imports_neither_torch_nor_demucs_nor_onnx(artifact: Path, song: Path, out: Path) -> None:
     code = """
 import sys
-from onnx_demucs_compiler.cli import main
+from onnx_demucs_compiler.__main__ import main
 try:
     main()
 finally:
