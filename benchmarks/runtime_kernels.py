@@ -1,7 +1,7 @@
 r"""Which operators released runtimes have kernels for: onnx_demucs_compiler/contracts/kernels.json.
 
 PYTHONPATH=<a folder with one onnxruntime> python benchmarks/runtime_kernels.py record official OUT.json
-python benchmarks/runtime_kernels.py record webgpu OUT.json --release 0.4.0 --library \
+python benchmarks/runtime_kernels.py record webgpu OUT.json --release 0.4.0 --plugin \
     libonnxruntime_providers_webgpu.so
 python benchmarks/runtime_kernels.py record jsep OUT.json --table webgpu-operators.md --release 1.30.0
 python benchmarks/runtime_kernels.py join *.json --json onnx_demucs_compiler/contracts/kernels.json
@@ -33,7 +33,7 @@ def main() -> None:
     record = commands.add_parser("record")
     record.add_argument("runtime", choices=["official", "webgpu", "jsep"])
     record.add_argument("out", type=Path)
-    record.add_argument("--library", type=Path)
+    record.add_argument("--plugin", type=Path)
     record.add_argument("--table", type=Path)
     record.add_argument("--release")
     join = commands.add_parser("join")
@@ -47,22 +47,22 @@ def main() -> None:
     if arguments.runtime == "jsep":
         found = from_table(arguments.table.read_text(), arguments.release)
     else:
-        found = from_package(arguments.library, arguments.release)
+        found = from_package(arguments.plugin, arguments.release)
     arguments.out.write_text(json.dumps({"runtime": arguments.runtime} | found))
 
 
-def from_package(library: Path | None, release: str | None) -> dict[str, Any]:
+def from_package(plugin: Path | None, release: str | None) -> dict[str, Any]:
     """The kernels of the importable onnxruntime's CPU provider, or of a plugin of WebGPU."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     found: dict[str, Any] = {"release": release or onnxruntime.__version__}
-    if library is None:
+    if plugin is None:
         kernels = state.get_all_opkernel_def()
         found["opset"] = max(version for version in range(7, 40) if loads(7, version))
         found["ir"] = max(version for version in range(3, 30) if loads(version, 13))
     else:
-        onnxruntime.register_execution_provider_library("webgpu", str(library.resolve()))
+        onnxruntime.register_execution_provider_library("webgpu", str(plugin.resolve()))
         kernels = state.get_registered_ep_kernel_defs("WebGpuExecutionProvider")
     found["kernels"] = [[kernel.domain or "ai.onnx", kernel.op_name, *kernel.version_range]
                         for kernel in kernels]  # fmt: skip

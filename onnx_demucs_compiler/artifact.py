@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,13 +53,20 @@ class CompiledModel:
         Raises:
             CompilerError: a file cannot be written, or ONNX Runtime cannot convert the model.
         """
+        target = Path(path)
+        write_together(self.files(target, ort_format=ort_format, ops_config=ops_config))
+        return target
+
+    def files(self, path: Path, *, ort_format: bool = False, ops_config: bool = False) -> dict[Path, bytes]:
+        """What :meth:`save` writes, complete and not yet written.
+
+        Raises:
+            CompilerError: ONNX Runtime cannot convert the model.
+        """
         from onnx_demucs_compiler.ort import companions
 
-        target = Path(path)
         data = serialized(self.model)
-        beside = companions(target, data, ort_format=ort_format, ops_config=ops_config)
-        write_together({target: data} | beside)
-        return target
+        return {path: data} | companions(path, data, ort_format=ort_format, ops_config=ops_config)
 
     def save_bundle(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write what a reduced build of ONNX Runtime takes: model, ORT format, config, README and checksums.
@@ -179,6 +186,16 @@ def check_writable(path: Path) -> None:
         raise CompilerError(f"{path} is not a regular file, and would be replaced by one; give another name")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CompilerError(f"{path}: the folder {folder} is not writable")
+
+
+def check_replaceable(path: Path, *, force: bool) -> None:
+    """See to it early that nothing is lost.
+
+    Raises:
+        UsageError: the path exists, and is not to be replaced.
+    """
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; give --force to replace it")
 
 
 def _cannot_write(path: Path, error: OSError) -> CompilerError:

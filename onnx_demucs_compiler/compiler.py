@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,7 @@ from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.fake_shapes import overlap_add_by_shape
 from onnx_demucs_compiler.stages.finish import finished
 from onnx_demucs_compiler.stages.flops import flops
+from onnx_demucs_compiler.stages.garbage import garbage_kept
 from onnx_demucs_compiler.stages.measure import initializer_bytes, node_count, operator_histogram
 from onnx_demucs_compiler.stages.opset import at_opset
 from onnx_demucs_compiler.stages.quiet import quiet
@@ -143,25 +145,23 @@ def compile(  # noqa: A001 - the verb of the trade
         options = replace(options, sources=source.sources)
         subject = Subject(source, options)
         example = subject.example()
-        signals = probe_signals(subject.probe(), source.sample_rate)
-        signals |= {name: subject.fit(signal) for name, signal in (extra_signals or {}).items()}
+        signals = _signals(subject, extra_signals or {}) if verify else {}
+    searched = _of_precision(rules) if precision == "int8" else RuleSet(())
+    forward_checked = partial(_forward_checked_on_failure, source, example)
+    with forward_checked():
+        graph = build(source, example, rules - [rule.name for rule in searched], options, recorder)
     quantiser: Quantiser | None = None
-    with _forward_checked_on_failure(source, example):
-        if precision == "int8":
-            first, last = _before_and_after_precision(rules)
-            graph = build(source, example, first, options, recorder)
-            with recorder.step("quantise"):
-                quantiser = Quantiser(graph, last.stage(Stage.SURGERY, target), options, subject, signals)
-                options = replace(options, keep=quantiser.keep(Gate.of(precision, min_snr_db).min_snr_db))
-                graph = quantiser.quantised(options.keep, recorder)
-        else:
-            graph = build(source, example, rules, options, recorder)
-        with recorder.step("finish"), quiet():
-            at_opset(graph, options.opset)
-            stored = stored_bytes(graph)
-            metadata = _metadata(subject, recorder, stored)
-            proto = finished(graph, source.name, metadata.to_props())
-            data = serialized(proto)
+    if precision == "int8":
+        with recorder.step("quantise"):
+            quantiser = Quantiser(graph, searched.stage(Stage.SURGERY, target), options, subject, signals)
+            options = replace(options, keep=quantiser.keep(Gate.of(precision, min_snr_db).min_snr_db))
+            graph = quantiser.quantised(options.keep, recorder)
+    with recorder.step("finish"), forward_checked(), quiet():
+        at_opset(graph, options.opset)
+        stored = stored_bytes(graph)
+        metadata = _metadata(subject, recorder, stored)
+        proto = finished(graph, source.name, metadata.to_props())
+        data = serialized(proto)
     gate = Gate.of(precision, min_snr_db, rounded=ROUNDED in stored)
     measurements: tuple[Measurement, ...] = ()
     if verify:
@@ -190,12 +190,18 @@ def compile(  # noqa: A001 - the verb of the trade
     return CompiledModel(proto, metadata, report)
 
 
-def _before_and_after_precision(rules: RuleSet) -> tuple[RuleSet, RuleSet]:
-    """The rules that make a graph in float32, and those that then decide how its weights are stored."""
-    last = RuleSet(rule for rule in rules if "precision" in rule.tags)
-    return RuleSet(rule for rule in rules if rule.name not in last), last
+def _signals(subject: Subject, extra: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, ...]]:
+    """What to verify on, by name, in the shape of the model's input."""
+    signals = probe_signals(subject.probe(), subject.source.sample_rate)
+    return signals | {name: subject.fit(signal) for name, signal in extra.items()}
 
 
+def _of_precision(rules: RuleSet) -> RuleSet:
+    """The rules that decide how weights are stored, of a graph made in float32 by the others."""
+    return RuleSet(rule for rule in rules if "precision" in rule.tags)
+
+
+@garbage_kept()
 @lstm_by_shape()
 def build(
     source: SourceModel,

@@ -25,7 +25,7 @@ def ops_config(
 
     It lists the operators and types that the models need in ORT format, and no others.
     """
-    from onnx_demucs_compiler.artifact import check_writable, write_atomically
+    from onnx_demucs_compiler.artifact import check_replaceable, check_writable, write_atomically
     from onnx_demucs_compiler.cli.config_check import check_config
     from onnx_demucs_compiler.ort import as_ort_format
     from onnx_demucs_compiler.ort import ops_config as config_of
@@ -36,8 +36,7 @@ def ops_config(
         if any(output.resolve() == model.resolve() for model in models):
             raise UsageError(f"{output} would replace a model; give another name")
         check_writable(output)
-        if output.exists() and not force:
-            raise UsageError(f"{output} exists; give --force to replace it")
+        check_replaceable(output, force=force)
         write_atomically(output, config_of([as_ort_format(path) for path in models]))
     elif check:
         check_config(check, models)

@@ -44,7 +44,7 @@ class Outputs:
             UsageError: something exists, is read or is named twice, or a package is missing.
             CompilerError: a folder is missing or read-only.
         """
-        from onnx_demucs_compiler.artifact import check_writable
+        from onnx_demucs_compiler.artifact import check_replaceable, check_writable
         from onnx_demucs_compiler.ort.bundle import check_bundle
         from onnx_demucs_compiler.sbom import check_sbom_support
 
@@ -57,8 +57,7 @@ class Outputs:
         if self.sbom:
             check_sbom_support()
         for file in beside:
-            if file.exists() and not force:
-                raise UsageError(f"{file} exists; give --force to replace it")
+            check_replaceable(file, force=force)
         if self.bundle:
             check_bundle(self.bundle, force=force)
 
@@ -68,18 +67,16 @@ class Outputs:
         Raises:
             CompilerError: a file cannot be written, or ONNX Runtime cannot convert the model.
         """
-        from onnx_demucs_compiler.artifact import serialized, write_together
+        from onnx_demucs_compiler.artifact import write_together
         from onnx_demucs_compiler.checksum import checksum_line, checksum_path
-        from onnx_demucs_compiler.ort import companions
         from onnx_demucs_compiler.sbom import bill_of_materials
 
-        data = serialized(compiled.model)
-        files = {}
+        files: dict[Path, bytes] = {}
         if self.bundle:
-            compiled.save_bundle(self.bundle, force=force)
+            data = compiled.save_bundle(self.bundle, force=force).read_bytes()
         else:
-            files[self.model] = data
-            files |= companions(self.model, data, ort_format=self.ort_format, ops_config=self.ops_config)
+            files = compiled.files(self.model, ort_format=self.ort_format, ops_config=self.ops_config)
+            data = files[self.model]
         if self.sha256:
             files[checksum_path(self.model)] = checksum_line(self.model.name, data).encode()
         if self.report:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from string import Template
 
-from onnx_demucs_compiler.artifact import write_atomically
+from onnx_demucs_compiler.artifact import check_replaceable, write_atomically
 from onnx_demucs_compiler.checksum import checksum_line
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.ort.conversion import LEVEL, STYLE, ort_format
@@ -57,10 +57,9 @@ def check_bundle(folder: Path, *, force: bool) -> None:
     """
     if not folder.parent.is_dir():
         raise CompilerError(f"{folder}: the folder {folder.parent} does not exist; create it first")
+    check_replaceable(folder, force=force)
     if not folder.exists():
         return
-    if not force:
-        raise UsageError(f"{folder} exists; give --force to replace it")
     if not folder.is_dir() or {path.name for path in folder.iterdir()} - {path.name for path in FILES}:
         raise UsageError(f"{folder} is not a bundle, and would be replaced by one; give another name")
 
