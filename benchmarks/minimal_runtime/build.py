@@ -25,10 +25,11 @@ from benchmark_machine import machine
 from debian import ARCHIVES, distribution
 from measuring import Task, agreement, compiled, compiler, measured, refusal, wheel_library
 from ops_config import needs_contrib, without
-from ort_models import converted, operators_of
 from sources import Sources, prepared
 from variants import Library, Variant, build
 
+from onnx_demucs_compiler.ort import as_ort_format, ops_config
+from onnx_demucs_compiler.ort.conversion import LEVEL
 from onnx_demucs_compiler.runtime.session import physical_cores
 from onnx_demucs_compiler.synthesis import synthetic_song
 from onnx_demucs_compiler.verify import artifact_metadata
@@ -47,7 +48,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="NAME")
-    parser.add_argument("--level", choices=["basic", "extended", "all"], default="basic")
     parser.add_argument("--work", type=Path, default=Path("minimal-runtime"))
     parser.add_argument("--jobs", type=int, default=physical_cores())
     parser.add_argument("--rounds", type=int, default=5)
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     sources = prepared(work)
-    models = [converted(model.resolve(), work / "models", arguments.level) for model in arguments.models]
+    models = [converted(model, work / "models") for model in arguments.models]
     results = (
         _written(arguments.json)
         | machine()
@@ -63,7 +63,7 @@ def main() -> None:
             "system": distribution(),
             "compiler": compiler(),
             "source": next(iter(ARCHIVES)).partition(".orig")[0].replace("_", " "),
-            "optimisation_level": arguments.level,
+            "optimisation_level": LEVEL,
             "model": arguments.models[0].name,
             "models": [model.name for model in arguments.models],
             "wheel_bytes": wheel_library().stat().st_size,
@@ -87,6 +87,21 @@ def main() -> None:
     print(json.dumps(found), flush=True)
     results |= found
     _write(results, arguments.json)
+
+
+def converted(model: Path, folder: Path) -> Path:
+    """``model`` in ORT format, as ``--ort-format`` writes it; what ``folder`` has already is not made again."""
+    folder.mkdir(exist_ok=True)
+    found = folder / f"{model.stem}.ort"
+    if not found.exists() or found.stat().st_mtime < model.stat().st_mtime:
+        found.write_bytes(as_ort_format(model))
+    return found
+
+
+def operators_of(models: Sequence[Path], config: Path) -> Path:
+    """Write the config that ``--ops-config`` writes for all of ``models``."""
+    config.write_bytes(ops_config([model.read_bytes() for model in models]))
+    return config
 
 
 def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:
