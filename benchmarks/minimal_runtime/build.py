@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def converted(model: Path, folder: Path) -> Path:
-    """``model`` in ORT format, as ``--ort-format`` writes it; what ``folder`` has already is not made again."""
+    """``model`` in ORT format, as ``--ort-format`` writes it, unless ``folder`` has it already."""
     folder.mkdir(exist_ok=True)
     found = folder / f"{model.stem}.ort"
     if not found.exists() or found.stat().st_mtime < model.stat().st_mtime:
