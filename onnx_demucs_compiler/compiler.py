@@ -135,6 +135,8 @@ def compile(  # noqa: A001 - the verb of the trade
     rules = default_rules() if rules is None else rules
     if not isinstance(rules, RuleSet):
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
+    if precision != "fp32" and not any(rule.name.startswith(precision) for rule in _of_precision(rules)):
+        raise UsageError(f"precision={precision} is the work of a rule that was left out; take it in again")
     recorder = Recorder(on_step)
     with recorder.step("load"):
         source = as_source_model(

@@ -14,7 +14,7 @@ from engine_examples import shallow_htdemucs
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from onnx_demucs_compiler import CompiledModel, compile, verify
+from onnx_demucs_compiler import CompiledModel, UsageError, compile, default, verify
 from onnx_demucs_compiler.fidelity import FidelityError, Gate
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime.session import session_options
@@ -116,6 +116,12 @@ def test_lossless_bytes_are_told_from_rounded_ones(rounded: nn.Module, half: nn.
 def test_a_gate_of_ones_own_is_held_to(rounded: nn.Module) -> None:
     with pytest.raises(FidelityError, match="below the gate of 90 dB"):
         compile(rounded, precision="fp16-weights", min_snr_db=90)
+
+
+@pytest.mark.parametrize(("precision", "rule"), [("fp16-weights", "fp16-weights"), ("int8", "int8-weights")])
+def test_a_precision_whose_rule_is_left_out(precision: str, rule: str, half: nn.Module) -> None:
+    with pytest.raises(UsageError, match=f"precision={precision} is the work of a rule that was left out"):
+        compile(half, default - rule, precision=precision)
 
 
 def test_the_gate_of_rounded_weights() -> None:
