@@ -17,6 +17,8 @@ from onnx_demucs_compiler.contracts.kernels import runtime
 from onnx_demucs_compiler.contracts.openkara import INPUTS, KEYS, OUTPUTS
 from onnx_demucs_compiler.contracts.web import most_alive
 from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.ort import ort_format
+from onnx_demucs_compiler.ort.conversion import LEVELS
 
 STEMS = 4
 
@@ -80,7 +82,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
 
 
 def test_what_onnxruntime_makes_for_this_processor_is_refused(tmp_path: Path) -> None:
-    """Its own optimiser, told to save, is how nchwc gets into files."""
+    """Its own optimiser, told to save, is how nchwc gets into files; no conversion of ours tells it to."""
     kernel = numpy_helper.from_array(np.ones((32, 16, 3, 3), np.float32), "kernel")
     convolve = helper.make_node("Conv", ["a", "kernel"], ["b"], name="convolve")
     model = model_of(convolve, shape=(1, 16, 8, 8))
@@ -97,6 +99,10 @@ def test_what_onnxruntime_makes_for_this_processor_is_refused(tmp_path: Path) ->
     for contract in ("official", "minimal", "openkara", "web"):
         found = lint(tmp_path / "optimised.onnx", [contract])[contract]
         assert any(finding.breaks and "com.microsoft.nchwc" in finding.what for finding in found)
+    for level in LEVELS:
+        converted = tmp_path / f"{level}.ort"
+        converted.write_bytes(ort_format((tmp_path / "plain.onnx").read_bytes(), level))
+        assert lint(converted, ["official", "minimal"]) == {"official": (), "minimal": ()}
 
 
 def test_minimal_takes_ort_format(tmp_path: Path) -> None:
