@@ -30,7 +30,7 @@ demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song 
 	$(BIN)/onnx-demucs separate $(DEMO)/htdemucs.onnx $(DEMO)/song.wav -o $(DEMO)/stems
 
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py

@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Callable
 
@@ -7,11 +8,14 @@ import pytest
 from onnx_demucs_compiler import CompiledModel
 
 
-def pytest_configure() -> None:
-    """Take Ctrl-C again where a shell started pytest in the background, which ignores it.
+def pytest_configure(config: pytest.Config) -> None:
+    """Give workers one thread each, and take Ctrl-C again where a shell in the background took it away.
 
-    What ignores a signal has children that do, and the tests of interruption would wait for ever.
+    Threads of two workers on the same cores wait for each other, and spin while they do. What ignores a
+    signal has children that do, and the tests of interruption would wait for ever.
     """
+    if config.getoption("numprocesses", default=None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,9 +1,9 @@
-"""What the tests of full-size artefacts are given."""
+"""The real architectures, compiled for the tests of full-size artefacts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onnx_demucs_compiler import CompiledModel, SourceModel
+from onnx_demucs_compiler import CompiledModel, SourceModel, compile, load_model
 
 
 @dataclass(frozen=True)
@@ -13,3 +13,10 @@ class Artifact:
     source: SourceModel = field(repr=False)
     compiled: CompiledModel = field(repr=False)
     path: Path
+
+
+def compiled(name: str, folder: Path, *, verify: bool = True) -> Artifact:
+    """The artefact of an untrained architecture, in a folder."""
+    source = load_model(f"untrained:{name}")
+    result = compile(source, verify=verify)
+    return Artifact(source, result, result.save(folder / f"{name}.onnx"))

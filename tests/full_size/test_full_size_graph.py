@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from full_size_examples import Artifact
+from full_size_examples import Artifact, compiled
 from onnx import TensorProto, numpy_helper
 
 from onnx_demucs_compiler import CompiledModel, compile
@@ -29,9 +29,20 @@ DFT_RULES = ("stft-as-matmul", "istft-as-matmul")
 UNWANTED = {"STFT", "DFT", "ScatterND", "Sin", "Cos", "InstanceNormalization"}
 
 
+@pytest.fixture(scope="module")
+def htdemucs(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return compiled("htdemucs", tmp_path_factory.mktemp("htdemucs"))
+
+
+@pytest.fixture(scope="module")
+def htdemucs_6s(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return compiled("htdemucs_6s", tmp_path_factory.mktemp("htdemucs_6s"))
+
+
 @pytest.fixture(params=["htdemucs", "htdemucs_6s"])
-def artifact(request: pytest.FixtureRequest, artifact_of: Callable[[str], Artifact]) -> Artifact:
-    return artifact_of(request.param)
+def artifact(request: pytest.FixtureRequest) -> Artifact:
+    found: Artifact = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

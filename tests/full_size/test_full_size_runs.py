@@ -7,7 +7,6 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import onnx_ir as ir
 import pytest
 import torch
 from demucs.apply import apply_model
-from full_size_examples import Artifact
+from full_size_examples import Artifact, compiled
 
 from onnx_demucs_compiler.fidelity import run_eager, snr_db
 from onnx_demucs_compiler.options import DEFAULT_OPSET, OPSETS
@@ -39,6 +38,12 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 numpy.save(sys.argv[3], stems)
 print(onnxruntime.__version__)
 """
+
+
+@pytest.fixture(scope="module")
+def htdemucs(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Compiled without being compared, which the tests do."""
+    return compiled("htdemucs", tmp_path_factory.mktemp("htdemucs"), verify=False)
 
 
 def by_demucs(model: torch.nn.Module, mix: np.ndarray) -> np.ndarray:
@@ -88,9 +93,9 @@ def mix() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def exact(artifact_of: Callable[[str], Artifact], mix: np.ndarray) -> np.ndarray:
+def exact(htdemucs: Artifact, mix: np.ndarray) -> np.ndarray:
     """Stems in float64."""
-    double = copy.deepcopy(artifact_of("htdemucs").source.module).double()
+    double = copy.deepcopy(htdemucs.source.module).double()
     [[stems]] = run_eager(double, (torch.from_numpy(mix).double(),))
     return stems
 
