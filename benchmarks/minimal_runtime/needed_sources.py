@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KERNELS = ("core/providers/cpu", "contrib_ops/cpu")
 REGISTRATION = re.compile(r"\b[A-Z_0-9]*(?:KERNEL|REG)[A-Z_0-9]*\s*\(([^;{}]*?)\)")
+CALLS = {"MatMul": "Gemm"}
+"""Operators whose kernels call functions that lie beside the kernels of others."""
 NAME = re.compile(r"\b[A-Z]\w*[a-z]\w*\b|\b[A-Z]{3,4}\b")
 
 
@@ -25,6 +27,7 @@ def unneeded(onnxruntime: Path, config: Path) -> list[Path]:
     A file that registers none helps those beside it, and is left out where they all are.
     """
     needed = operators(config.read_text())
+    needed |= {called for operator, called in CALLS.items() if operator in needed}
     root = onnxruntime / "onnxruntime"
     registered = {
         file: _registered(file.read_text())

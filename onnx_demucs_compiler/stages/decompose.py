@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 RULE_KEY = "onnx_demucs.rule"
 
+LIFTED = "lifted_tensor"
+"""How torch.export begins the names of constants that the model has no name for."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -94,6 +97,7 @@ def lower(
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
     _forget_origins(module.graph)
+    _rename_constants(module)
     args, kwargs = program.example_inputs
     walk = _Lowered(module, rules, recorder)
     shapes = None if dynamic_shapes is None else {"args": dynamic_shapes}
@@ -111,6 +115,23 @@ def _forget_origins(graph: Graph) -> None:
     """Drop what torch.fx keeps of a node's ancestors, and copies deeply for every node of every trace."""
     for node in graph.nodes:
         node.meta.pop("from_node", None)
+
+
+def _rename_constants(module: GraphModule) -> None:
+    """Give the constants of a trace names that the next trace will not give to its own.
+
+    It does not look whether a name is taken by another constant, and a program with two of one name ends in
+    ``AttributeError``.
+    """
+    for node in module.graph.find_nodes(op="get_attr"):
+        folder, _, name = node.target.rpartition(".")
+        if not name.startswith(LIFTED):
+            continue
+        owner, other = module.get_submodule(folder), name.replace(LIFTED, "constant_tensor")
+        node.target = f"{folder}.{other}".lstrip(".")
+        if hasattr(owner, name):
+            setattr(owner, other, getattr(owner, name))
+            delattr(owner, name)
 
 
 class _Lowered(torch.nn.Module):

@@ -56,6 +56,16 @@ def test_a_rule_replaces_the_operator() -> None:
     assert torch.equal(program.module()(x), module(x))
 
 
+def test_constants_of_rules_and_of_the_model_keep_apart() -> None:
+    """Either trace counts those that it finds, from nought."""
+    offset, scale = [1.0] * 8, [float(n) for n in range(8)]
+    rule = lowering("relu-and-more", aten.relu.default, lambda site, x: x.clamp(min=0) + torch.tensor(offset))
+    program, _ = lowered(nn.Sequential(Function(lambda x: x.relu() * torch.tensor(scale))), rule)
+    x = torch.randn(2, 8)
+    wanted = (x.relu() + torch.tensor(offset)) * torch.tensor(scale)
+    assert torch.equal(program.run_decompositions({}).module()(x), wanted)
+
+
 def test_a_refusal_falls_through_to_the_next_rule_and_then_to_the_operator() -> None:
     refusing = lowering("first", aten.relu.default, lambda site, x: Refusal("not now"))
     indifferent = lowering("second", aten.relu.default, lambda site, x: NotImplemented)
