@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 KERNELS = ("core/providers/cpu", "contrib_ops/cpu")
 REGISTRATION = re.compile(r"\b[A-Z_0-9]*(?:KERNEL|REG)[A-Z_0-9]*\s*\(([^;{}]*?)\)")
-CALLS = {"MatMul": "Gemm"}
-"""Operators whose kernels call functions that lie beside the kernels of others."""
 NAME = re.compile(r"\b[A-Z]\w*[a-z]\w*\b|\b[A-Z]{3,4}\b")
 
+CALLS = {"MatMul": "Gemm"}
+"""Operators whose kernels call functions that lie beside the kernels of others."""
 
-def unneeded(onnxruntime: Path, config: Path) -> list[Path]:
-    """The files that register kernels, but none of an operator that ``config`` names.
+EXTENDED = frozenset({"DequantizeLinear", "Identity", "QuantizeLinear", "Squeeze"})
+"""What an extended minimal build registers whatever the config says, for its changes of layout."""
+
+
+def unneeded(onnxruntime: Path, config: Path, *, extended: bool = False) -> list[Path]:
+    """The files that register kernels, but none of an operator that ``config`` or the kind of build names.
 
     A file that registers none helps those beside it, and is left out where they all are.
     """
     needed = operators(config.read_text())
+    needed |= EXTENDED if extended else set()
     needed |= {called for operator, called in CALLS.items() if operator in needed}
     root = onnxruntime / "onnxruntime"
     registered = {

@@ -95,7 +95,9 @@ def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
     """Build one variant under ``work/build``, with its log beside it, and put it into ``work/libraries``."""
     folder = work / "build" / (variant.folder or variant.name)
     folder.mkdir(parents=True, exist_ok=True)
-    left_out = unneeded(sources.onnxruntime, variant.config) if variant.config else []
+    left_out = (
+        unneeded(sources.onnxruntime, variant.config, extended=variant.extended) if variant.config else []
+    )
     defines = {
         "CMAKE_PROJECT_onnxruntime_INCLUDE": CHANGES,
         "EXPORTING": ";".join(str(sources.onnxruntime / file) for file in EXPORTING),
