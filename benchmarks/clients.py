@@ -85,8 +85,7 @@ def main() -> None:
 
 def _entrants() -> tuple[dict[str, Client], dict[str, str]]:
     """What separates, by name, and what cannot be built here, with the reason."""
-    code = "from onnx_demucs_compiler.__main__ import main; main()"
-    separate = Client((sys.executable, "-c", code, "separate", "--float32", "--quiet"))
+    separate = Client((sys.executable, "-m", "onnx_demucs_compiler", "separate", "--float32", "--quiet"))
     built, left_out = {REFERENCE: separate}, {}
     for name, build in BUILDERS.items():
         try:

@@ -135,7 +135,8 @@ def compile(  # noqa: A001 - the verb of the trade
     rules = default_rules() if rules is None else rules
     if not isinstance(rules, RuleSet):
         raise UsageError(f"rules is a {type(rules).__name__}; give a RuleSet, such as default - 'NAME'")
-    if precision != "fp32" and not any(rule.name.startswith(precision) for rule in _of_precision(rules)):
+    storing = _of_precision(rules)
+    if precision != "fp32" and not any(rule.name.startswith(precision) for rule in storing):
         raise UsageError(f"precision={precision} is the work of a rule that was left out; take it in again")
     recorder = Recorder(on_step)
     with recorder.step("load"):
@@ -148,7 +149,7 @@ def compile(  # noqa: A001 - the verb of the trade
         subject = Subject(source, options)
         example = subject.example()
         signals = _signals(subject, extra_signals or {}) if verify else {}
-    searched = _of_precision(rules) if precision == "int8" else RuleSet(())
+    searched = storing if precision == "int8" else RuleSet(())
     forward_checked = partial(_forward_checked_on_failure, source, example)
     with forward_checked():
         graph = build(source, example, rules - [rule.name for rule in searched], options, recorder)
