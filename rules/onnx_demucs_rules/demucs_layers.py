@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def layers_of(module: nn.Module, name: str) -> list[Any]:
-    """The layers of class ``demucs.demucs.NAME`` that run as demucs wrote them.
+def layers_of(module: nn.Module, name: str, file: str = "demucs.demucs") -> list[Any]:
+    """The layers of class ``FILE.NAME`` that run as demucs wrote them.
 
     Args:
         module: the model; demucs need not be installed.
         name: of the class.
+        file: the module of demucs that defines it.
     """
-    layer: Any = getattr(sys.modules.get("demucs.demucs"), name, None)
+    layer: Any = getattr(sys.modules.get(file), name, None)
     if layer is None:
         return []
     return [

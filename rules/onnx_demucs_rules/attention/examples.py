@@ -58,3 +58,11 @@ def local_state(**options: Any) -> nn.Module:
 
     model: nn.Module = LocalState(8, **options)
     return model
+
+
+class FeedForward(nn.Sequential):
+    """The feed-forward part of a layer, with GELU."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        """``[B, T, channels]`` to the same."""
+        super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))

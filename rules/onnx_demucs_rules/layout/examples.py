@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -84,3 +84,40 @@ class RowBranch(nn.Module):
             rows = rows + block(rows[:1] if self.shared else rows)
         inverse = [self.perm.index(axis) for axis in range(4)]
         return rows.view(swapped.shape).permute(inverse)
+
+
+def frequency_encoder(**options: Any) -> nn.Module:
+    """An encoder layer of demucs, of 4 channels to 8."""
+    from demucs.hdemucs import HEncLayer
+
+    layer: nn.Module = HEncLayer(4, 8, **{"norm": False, "dconv_kw": {"depth": 1, "compress": 4}} | options)
+    return layer
+
+
+class TwoBranches(nn.Module):
+    """The sum of two branches from one convolution."""
+
+    def __init__(self, first: int, second: int) -> None:
+        """How many channels the branches have."""
+        super().__init__()
+        self.start = nn.Conv1d(4, 4, 3)
+        self.first = nn.Sequential(nn.Conv1d(4, first, 3), nn.Tanh(), nn.Conv1d(first, 4, 3))
+        self.second = nn.Sequential(nn.Conv1d(4, second, 3), nn.Tanh(), nn.Conv1d(second, 4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, 4, T]`` to the same, shorter."""
+        y = self.start(x)
+        total: Tensor = self.first(y) + self.second(y)
+        return total
+
+
+class Members(nn.ModuleList):
+    """The sum of several models."""
+
+    def __init__(self, *members: nn.Module) -> None:
+        """Models of one shape."""
+        super().__init__(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What all of them take, to what they return."""
+        return torch.stack([member(x) for member in self]).sum(0)

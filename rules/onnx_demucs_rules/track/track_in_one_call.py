@@ -33,7 +33,7 @@ SHAPE = ((1, 2, 64),)
     "it a little differently; inside the graph it is done once, as demucs does it.",
     numerics=Numerics(min_snr_db=120),
     tags={"track"},
-    after=["chosen-stems", "select-early", "select-pieces", "waveform-interface"],
+    after=["chosen-stems", "lighter-branch-first", "select-early", "select-pieces", "waveform-interface"],
     cases=[
         Case("a-track", Separator, SHAPE, options={"track": True}, ops={"Scan": 1, "Conv": 1}),
         Case("half-overlap", Separator, SHAPE, options={"track": True, "overlap": 0.5}, ops={"Scan": 1}),

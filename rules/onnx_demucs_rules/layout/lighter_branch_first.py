@@ -1,0 +1,111 @@
+"""The order in which branches run that meet in the output."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from onnx_demucs_compiler.rule import EXACT, Case, Refusal, graph_pass
+from onnx_demucs_rules.layout.examples import Members, TwoBranches
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from onnx_demucs_compiler.options import Options
+
+# Of the nodes of a graph, the share from which on a branch counts as one.
+SHARE = 1 / 20
+
+ALIKE = "no two branches of some size"
+SHAPE = ((1, 4, 32),)
+
+
+@graph_pass(
+    name="lighter-branch-first",
+    why="ONNX Runtime runs the last of a graph's nodes first, with all that they need. In the order of "
+    "demucs that is the decoder of the frequencies, the larger one, while all that the decoder of time needs "
+    "waits: its skips and a layer of the transformer.",
+    numerics=EXACT,
+    tags={"layout", "speed"},
+    after=["select-early", "waveform-interface"],
+    cases=[
+        Case("lighter-computed-first", lambda: TwoBranches(2, 8), SHAPE),
+        Case("in-each-of-two-members", lambda: Members(TwoBranches(2, 8), TwoBranches(2, 8)), SHAPE),
+        Case("heavier-computed-first", lambda: TwoBranches(8, 2), SHAPE, fires=0, because="in that order"),
+        Case("one-branch", lambda: nn.Conv1d(4, 2, 3), SHAPE, fires=0, because=ALIKE),
+    ],
+)  # fmt: skip
+def lighter_branch_first(model: ir.Model, _: Options) -> int | Refusal:
+    """Nodes of the branch with the largest tensor → before those of the branches that it meets."""
+    before = list(model.graph)
+    graph = _Ancestry(before)
+    after = next((order for x in model.graph.outputs if (order := graph.arranged(x, graph.all))), None)
+    if after is None:
+        return Refusal(f"{ALIKE} meet in an output")
+    if after == before:
+        return Refusal("the branches are in that order")
+    model.graph.remove(before)
+    model.graph.extend(after)
+    return 1
+
+
+class _Ancestry:
+    """What each node of a graph needs; sets of nodes are numbers with a bit for each."""
+
+    def __init__(self, nodes: list[ir.Node]) -> None:
+        """Nodes in topological order."""
+        self.nodes = nodes
+        self.all = (1 << len(nodes)) - 1
+        self.of_node: dict[ir.Node, int] = {}
+        for number, node in enumerate(nodes):
+            self.of_node[node] = 1 << number
+            for value in node.inputs:
+                self.of_node[node] |= self.of_value(value)
+
+    def of_value(self, value: ir.Value | None) -> int:
+        """The nodes that a value needs."""
+        node = value.producer() if value is not None else None
+        return 0 if node is None else self.of_node[node]
+
+    def arranged(self, value: ir.Value, within: int) -> list[ir.Node] | None:
+        """The nodes ``within``, branches meeting on the way to ``value`` by weight; ``None`` if none meet."""
+        branches, needed = self._meeting(value, within)
+        if not branches:
+            return None
+        shared = needed & ~_union(branches)
+        ordered = self._listed(shared)
+        for end, branch in sorted(branches.items(), key=lambda item: -self._largest(item[1])):
+            ordered += self.arranged(end, branch) or self._listed(branch)
+        return ordered + self._listed(within & ~needed)
+
+    def _meeting(self, value: ir.Value, within: int) -> tuple[dict[ir.Value, int], int]:
+        """The last branches that meet on the way to a value, each without what others need; what all need."""
+        node = value.producer()
+        while node is not None and self.of_node[node] & within:
+            needs = {x: self.of_value(x) & within for x in node.inputs if x is not None}
+            apart = {x: need & ~_union(needs, x) for x, need in needs.items()}
+            large = {x: own for x, own in apart.items() if own.bit_count() > SHARE * within.bit_count()}
+            if len(large) > 1:
+                return large, _union(needs)
+            node = max(needs, key=lambda x: needs[x].bit_count()).producer() if needs else None
+        return {}, 0
+
+    def _listed(self, numbers: int) -> list[ir.Node]:
+        return [node for number, node in enumerate(self.nodes) if numbers >> number & 1]
+
+    def _largest(self, numbers: int) -> int:
+        values = (value for node in self._listed(numbers) for value in node.outputs)
+        return max(_elements(value) for value in values)
+
+
+def _union(needs: dict[ir.Value, int], without: ir.Value | None = None) -> int:
+    return functools.reduce(operator.or_, (need for x, need in needs.items() if x is not without), 0)
+
+
+def _elements(value: ir.Value) -> int:
+    """How many, where known; an open size counts once."""
+    return math.prod(size for size in value.shape if isinstance(size, int)) if value.shape else 0
