@@ -19,17 +19,14 @@ LOG_FATAL_ONLY = 4
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     """Run one operator at a time, each on every physical core.
 
-    Memory patterns are off because they hold every intermediate tensor's peak for the whole life of the
-    session. Reuse of buffers is off because a buffer that a later tensor of the same shape will take is
-    held until that tensor is done with: twice the memory, for hardly any time. Hyperthreads
-    are left out because two of them share the arithmetic units of one core.
+    Memory patterns are off because they allocate the whole plan of the first run once more for the second.
+    Hyperthreads are left out because two of them share the arithmetic units of one core.
 
     Args:
         threads: how many an operator may use; the machine's physical cores when None.
     """
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False
-    options.enable_mem_reuse = False
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or physical_cores()
