@@ -74,7 +74,9 @@ def inverse_stft(compiled: CompiledModel) -> list[list[int]]:
     return [
         [int(size) for size in node.inputs[1].shape]
         for node in ir.from_proto(compiled.model).graph
-        if node.op_type == "MatMul" and rule_of(node) == "istft-as-matmul" and not node.inputs[1].is_initializer()
+        if node.op_type == "MatMul"
+        and rule_of(node) == "istft-as-matmul"
+        and not node.inputs[1].is_initializer()
     ]
 
 

@@ -28,10 +28,11 @@ GELU = ("gelu-for-fusion",)
     numerics=Numerics(min_snr_db=125),
     tags={"attention", "speed"},
     cases=[
-        Case("two-blocks", lambda: FeedForward(64, 2048), ((1, 2688, 64),), ops={"Split": 1, "Concat": 1},
-             beside=GELU),
-        Case("ragged", lambda: FeedForward(8, 2048), ((2, 1601, 8),), ops={"Split": 1}, beside=GELU),
-        Case("small", lambda: FeedForward(8, 32), ((1, 30, 8),), fires=0, beside=GELU,
+        Case("two-blocks", lambda: FeedForward(64, 2048), ((1, 2688, 64),), beside=GELU,
+             ops={"Split": 1, "Concat": 1}),
+        Case("ragged", lambda: FeedForward(8, 2048), ((2, 1601, 8),), beside=GELU,
+             ops={"Split": 1}),
+        Case("small", lambda: FeedForward(8, 32), ((1, 30, 8),), beside=GELU, fires=0,
              because="hidden layer is small"),
     ],
 )  # fmt: skip
