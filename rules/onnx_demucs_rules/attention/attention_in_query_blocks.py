@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from onnxscript.rewriter import MatchResult
 from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
 from onnx_demucs_compiler.rule import Case, Numerics, rewrite
+from onnx_demucs_rules.attention.blocks import block_sizes, in_blocks
 from onnx_demucs_rules.attention.examples import CrossAttention, SelfAttention
 
 if TYPE_CHECKING:
@@ -47,27 +47,16 @@ class AttentionInQueryBlocks(RewriteRuleClassBase):  # type: ignore[misc]
     def check(self, _: Any, scores: ir.Value, **__: Any) -> MatchResult:
         """Large scores of known size."""
         result = MatchResult()
-        if scores.shape is None or not all(isinstance(size, int) for size in scores.shape[-2:]):
+        sizes = block_sizes(scores, BLOCK_BYTES)
+        if sizes is None:
             return result.fail("the number of queries and keys is open")
-        if _blocks(scores) == 1:
+        if len(sizes) == 1:
             return result.fail("the scores are small")
         return result
 
     def rewrite(self, op: Any, query: ir.Value, key: ir.Value, value: ir.Value, scores: ir.Value) -> ir.Value:
         """The same for each block of queries."""
-        count = _blocks(scores)
-        assert scores.shape is not None, "the check has looked"
-        length = scores.shape[-2]
-        assert isinstance(length, int), "the check has looked"
-        rows = math.ceil(length / count)
-        sizes = [min(rows, length - start) for start in range(0, length, rows)]
-        parts = op.Split(query, op.Constant(value_ints=sizes), axis=-2, _outputs=len(sizes))
+        parts = in_blocks(op, query, scores, BLOCK_BYTES)
         results = [op.MatMul(op.Softmax(op.MatMul(part, key), axis=-1), value) for part in parts]
         joined: ir.Value = op.Concat(*results, axis=-2)
         return joined
-
-
-def _blocks(scores: ir.Value) -> int:
-    assert scores.shape is not None, "shapes are inferred"
-    elements = math.prod(size for size in scores.shape if isinstance(size, int))
-    return math.ceil(4 * elements / BLOCK_BYTES)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from onnxscript.rewriter import MatchResult
 from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
 from onnx_demucs_compiler.rule import Case, Numerics, rewrite
+from onnx_demucs_rules.attention.blocks import block_sizes, in_blocks
 from onnx_demucs_rules.attention.examples import FeedForward
 
 if TYPE_CHECKING:
@@ -48,21 +48,17 @@ class FeedForwardInBlocks(RewriteRuleClassBase):  # type: ignore[misc]
     def check(self, _: Any, hidden: ir.Value, **__: Any) -> MatchResult:
         """A large hidden layer of known size."""
         result = MatchResult()
-        if hidden.shape is None or not all(isinstance(size, int) for size in hidden.shape[-2:]):
+        sizes = block_sizes(hidden, BLOCK_BYTES)
+        if sizes is None:
             return result.fail("the number of steps is open")
-        if _blocks(hidden) == 1:
+        if len(sizes) == 1:
             return result.fail("the hidden layer is small")
         return result
 
     def rewrite(self, op: Any, x: ir.Value, hidden: ir.Value, w1: ir.Value, b1: ir.Value, w2: ir.Value,
                 b2: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> ir.Value:  # fmt: skip
         """The same for each block of steps."""
-        assert hidden.shape is not None, "the check has looked"
-        steps = hidden.shape[-2]
-        assert isinstance(steps, int), "the check has looked"
-        size = math.ceil(steps / _blocks(hidden))
-        sizes = [min(size, steps - start) for start in range(0, steps, size)]
-        blocks = op.Split(x, op.Constant(value_ints=sizes), axis=-2, _outputs=len(sizes))
+        blocks = in_blocks(op, x, hidden, BLOCK_BYTES)
         wide = [op.Add(op.MatMul(block, w1), b1) for block in blocks]
         narrow = [op.Add(op.MatMul(_gelu(op, block, root, one, half), w2), b2) for block in wide]
         joined: ir.Value = op.Concat(*narrow, axis=-2)
@@ -72,9 +68,3 @@ class FeedForwardInBlocks(RewriteRuleClassBase):  # type: ignore[misc]
 def _gelu(op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> ir.Value:
     result: ir.Value = op.Mul(op.Mul(x, op.Add(op.Erf(op.Div(x, root)), one)), half)
     return result
-
-
-def _blocks(hidden: ir.Value) -> int:
-    assert hidden.shape is not None, "shapes are inferred"
-    elements = math.prod(size for size in hidden.shape if isinstance(size, int))
-    return math.ceil(4 * elements / BLOCK_BYTES)

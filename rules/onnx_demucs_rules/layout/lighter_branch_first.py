@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+from onnx_ir.analysis import analyze_implicit_usage
 from torch import nn
 
 from onnx_demucs_compiler.rule import EXACT, Case, Refusal, graph_pass
+from onnx_demucs_rules.known import elements
 from onnx_demucs_rules.layout.examples import Members, TwoBranches
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from onnx_demucs_compiler.options import Options
 
 # Of the nodes of a graph, the share from which on a branch counts as one.
@@ -42,7 +42,7 @@ SHAPE = ((1, 4, 32),)
 def lighter_branch_first(model: ir.Model, _: Options) -> int | Refusal:
     """Nodes of the branch with the largest tensor → before those of the branches that it meets."""
     before = list(model.graph)
-    graph = _Ancestry(before)
+    graph = _Ancestry(model.graph)
     after = next((order for x in model.graph.outputs if (order := graph.arranged(x, graph.all))), None)
     if after is None:
         return Refusal(f"{ALIKE} meet in an output")
@@ -56,14 +56,15 @@ def lighter_branch_first(model: ir.Model, _: Options) -> int | Refusal:
 class _Ancestry:
     """What each node of a graph needs; sets of nodes are numbers with a bit for each."""
 
-    def __init__(self, nodes: list[ir.Node]) -> None:
-        """Nodes in topological order."""
-        self.nodes = nodes
-        self.all = (1 << len(nodes)) - 1
+    def __init__(self, graph: ir.Graph) -> None:
+        """A graph in topological order; the bodies of its nodes may read what is outside of them."""
+        self.nodes = list(graph)
+        self.all = (1 << len(self.nodes)) - 1
         self.of_node: dict[ir.Node, int] = {}
-        for number, node in enumerate(nodes):
+        read_inside = analyze_implicit_usage(graph)
+        for number, node in enumerate(self.nodes):
             self.of_node[node] = 1 << number
-            for value in node.inputs:
+            for value in (*node.inputs, *(value for body in _bodies(node) for value in read_inside[body])):
                 self.of_node[node] |= self.of_value(value)
 
     def of_value(self, value: ir.Value | None) -> int:
@@ -99,13 +100,13 @@ class _Ancestry:
 
     def _largest(self, numbers: int) -> int:
         values = (value for node in self._listed(numbers) for value in node.outputs)
-        return max(_elements(value) for value in values)
+        return max(elements(value) for value in values)
+
+
+def _bodies(node: ir.Node) -> list[ir.Graph]:
+    attributes = node.attributes.values()
+    return [attribute.as_graph() for attribute in attributes if attribute.type == ir.AttributeType.GRAPH]
 
 
 def _union(needs: dict[ir.Value, int], without: ir.Value | None = None) -> int:
     return functools.reduce(operator.or_, (need for x, need in needs.items() if x is not without), 0)
-
-
-def _elements(value: ir.Value) -> int:
-    """How many, where known; an open size counts once."""
-    return math.prod(size for size in value.shape if isinstance(size, int)) if value.shape else 0

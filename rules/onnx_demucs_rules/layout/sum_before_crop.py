@@ -9,7 +9,7 @@ from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
 from onnx_demucs_compiler.rule import EXACT, Case, rewrite
 from onnx_demucs_rules.embedding.examples import Embedded
-from onnx_demucs_rules.stems.selection import constant, shape_of
+from onnx_demucs_rules.known import constant, shape_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

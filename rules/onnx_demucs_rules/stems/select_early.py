@@ -12,8 +12,8 @@ from torch import nn
 
 from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_rules.known import constant, shape_of
 from onnx_demucs_rules.stems.examples import Masked, Part, Separator
-from onnx_demucs_rules.stems.selection import constant, shape_of
 from onnx_demucs_rules.stems.selection_plan import piece_of, seeds_of, uses_of, worthwhile
 
 if TYPE_CHECKING:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnx_demucs_rules.known import constant, shape_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import onnx_ir as ir
 
-    Size = int | ir.SymbolicDim
+    from onnx_demucs_rules.known import Size
+
     Rule = Callable[[ir.Node, "Selection"], "Selections | None"]
 
 ELEMENTWISE = """
@@ -79,19 +82,6 @@ def selections(node: ir.Node, wanted: Selection) -> Selections | None:
     if node.op_type not in OPERATORS or node.domain or any(value.shape is None for value in values):
         return None
     return OPERATORS[node.op_type](node, wanted)
-
-
-def shape_of(value: ir.Value | None) -> tuple[Size, ...]:
-    """The sizes of a value; none where nothing is known of it."""
-    return tuple(value.shape) if value is not None and value.shape is not None else ()
-
-
-def constant(node: ir.Node, index: int) -> list[int] | None:
-    """An input that is a list of constant integers."""
-    value = node.inputs[index] if len(node.inputs) > index else None
-    if value is None or value.const_value is None or len(value.const_value.shape) != 1:
-        return None
-    return [int(item) for item in value.const_value.numpy()]
 
 
 def _broadcast(node: ir.Node, wanted: Selection, inputs: Iterable[int]) -> Selections | None:

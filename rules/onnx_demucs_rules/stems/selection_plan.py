@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnx_demucs_rules.stems.selection import Selection, constant, selections, shape_of
+from onnx_demucs_rules.known import constant, shape_of
+from onnx_demucs_rules.stems.selection import Selection, selections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx_ir as ir
 
-    from onnx_demucs_rules.stems.selection import Size
+    from onnx_demucs_rules.known import Size
 
     Seeds = dict[ir.Node, Selection]
 
