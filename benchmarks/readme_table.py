@@ -93,11 +93,12 @@ def fidelity() -> str:
 def models() -> str:
     """What each model of demucs comes to."""
     return table(
-        ["model", "million parameters", "s of audio", "SNR on noise, dB", "SNR on a song, dB", "nodes", "MB",
-         "s to compile", "GB to compile"],
-        [[f"`{name}`", f"{row['parameters'] / 1e6:.1f}", row["audio_seconds"], _snr(row, "noise"),
+        ["model", "target", "million parameters", "s of audio", "SNR on noise, dB", "SNR on a song, dB",
+         "nodes", "MB", "s to compile", "GB to compile"],
+        [[f"`{name}`", target, f"{row['parameters'] / 1e6:.1f}", row["audio_seconds"], _snr(row, "noise"),
           _snr(row, "song"), row["nodes"], f"{row['bytes'] / 1e6:.0f}", row["compile_seconds"],
-          f"{row['peak_mb'] / 1000:.1f}"] for name, row in load("models").items()],
+          f"{row['peak_mb'] / 1000:.1f}"]
+         for name, targets in load("models").items() for target, row in targets.items()],
     )  # fmt: skip
 
 

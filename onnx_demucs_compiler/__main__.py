@@ -3,6 +3,7 @@
 Signals are minded before anything else is imported.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app(arguments, prog_name="onnx-demucs")
     finally:
         ignore()
+        # The interpreter's last searches for garbage pass over what is frozen: a second after a compile.
+        gc.freeze()
 
 
 def compile_main() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import os
 import sys
 from dataclasses import replace
@@ -100,8 +101,14 @@ def converted(model: Path, folder: Path) -> Path:
 
 def operators_of(models: Sequence[Path], config: Path) -> Path:
     """Write the config that ``--ops-config`` writes for all of ``models``."""
-    config.write_bytes(ops_config([model.read_bytes() for model in models]))
+    config.write_bytes(ops_config([_mapped(model) for model in models]))
     return config
+
+
+def _mapped(model: Path) -> memoryview:
+    """The content of a file, read where it is looked at: all models together need not fit into memory."""
+    with model.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:

@@ -60,7 +60,7 @@ class Kernels:
     types: Mapping[Argument, frozenset[str]]
 
 
-def resolved(models: Iterable[bytes]) -> Kernels:
+def resolved(models: Iterable[bytes | memoryview]) -> Kernels:
     """What the nodes of ORT-format models resolve to, those in the bodies of loops included.
 
     A node of an ORT-format model holds the version under which its kernel is looked up.

@@ -26,12 +26,12 @@ SHOWN = 5
 """Differences in one message."""
 
 
-def ops_config(models: Sequence[bytes]) -> bytes:
+def ops_config(models: Sequence[bytes | memoryview]) -> bytes:
     """The reduced-operator config of ORT-format models, checked against them.
 
     Args:
-        models: contents of ``.ort`` files. All at once: types of two configs cannot be joined by listing
-            both, because the build heeds the last entry of an operator only.
+        models: contents of ``.ort`` files, or maps of them. All at once: types of two configs cannot be
+            joined by listing both, because the build heeds the last entry of an operator only.
 
     Returns:
         What goes into a ``.required_operators_and_types.config`` file.
@@ -41,7 +41,7 @@ def ops_config(models: Sequence[bytes]) -> bytes:
     return config
 
 
-def _generated(models: Sequence[bytes]) -> bytes:
+def _generated(models: Sequence[bytes | memoryview]) -> bytes:
     """As ONNX Runtime's tool writes it, but for the paths in its comments."""
     with tempfile.TemporaryDirectory(prefix="onnx-demucs-ort-") as folder:
         paths = [Path(folder, f"{index}.ort") for index in range(len(models))]
@@ -53,7 +53,7 @@ def _generated(models: Sequence[bytes]) -> bytes:
     return "".join([HEADER, *(line for line in lines if not line.startswith("#"))]).encode()
 
 
-def check_ops_config(config: bytes, models: Sequence[bytes]) -> None:
+def check_ops_config(config: bytes, models: Sequence[bytes | memoryview]) -> None:
     """See to it that a config keeps every kernel that models need, and no other.
 
     Raises:

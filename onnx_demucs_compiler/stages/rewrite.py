@@ -9,6 +9,7 @@ from onnxscript.rewriter import RULE_NAME_TAG, MatchingTracer, MatchStatus, Rewr
 
 from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.measure import accounted
+from onnx_demucs_compiler.stages.shapes import infer_shapes
 from onnx_demucs_compiler.stages.weights import store_as_used
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _apply(model: ir.Model, rule: Rule, recorder: Recorder) -> None:
             recorder.fired(rule, "")
         passes.IdentityEliminationPass()(model)
         passes.RemoveUnusedNodesPass()(model)
-        passes.ShapeInferencePass()(model)
+        infer_shapes(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for node in model.graph.all_nodes():
         if node.metadata_props.pop(RULE_NAME_TAG, None):

@@ -185,6 +185,12 @@ def test_every_weight_one_per_cent_off_is_noticed(framed: nn.Module, compiled_fr
     assert {name: snr for name in faint if not (snr := snr_with(name, 1.5)) < GATE} == {}
 
 
+def test_without_a_transformer_both_targets_are_one_graph(
+    framed: nn.Module, compiled_framed: CompiledModel
+) -> None:
+    assert compile(framed, target="ort", verify=False).model.graph == compiled_framed.model.graph
+
+
 def test_an_open_batch() -> None:
     module = hdemucs(450, **SMALLEST)
     compiled = compile(module, batch="dynamic")
