@@ -2,7 +2,8 @@
 
     python benchmarks/ablation.py [--target portable] [--rounds 5] [--json FILE]
 
-The model is untrained:htdemucs. Compiles do not verify: the SNR is measured with the speed.
+The model is untrained:htdemucs. Compiles do not verify: the SNR is measured with the speed. Afterwards each
+graph runs alone in a session with default options, for the peak memory that it takes there.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from benchmark_machine import machine
-from speed import EAGER, measured
+from entrants import Entrant
+from speed import EAGER, SEGMENTS, measured
 
 import onnx_demucs_compiler
 from onnx_demucs_compiler import default
+from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.verify import artifact_metadata
 
 MODEL = "untrained:htdemucs"
 ALL_RULES = "all rules"
@@ -34,14 +39,30 @@ def main() -> None:
         if arguments.target in rule.targets:
             variants[f"without {rule.name}"] = default - rule.name
     with tempfile.TemporaryDirectory() as folder:
-        runners = {EAGER: ("eager", MODEL)}
+        graphs = {}
         for number, (name, rules) in enumerate(variants.items()):
             compiled = onnx_demucs_compiler.compile(MODEL, rules, target=arguments.target, verify=False)
-            runners[name] = ("session", str(compiled.save(Path(folder) / f"{number}.onnx")))
+            graphs[name] = compiled.save(Path(folder) / f"{number}.onnx")
+        runners = {EAGER: ("eager", MODEL)} | {name: ("session", str(path)) for name, path in graphs.items()}
         found = measured(runners, MODEL, arguments.rounds)
+        for name, path in graphs.items():
+            peak = found["entrants"][name]["default_peak_rss_mb"] = default_peak_mb(path, Path(folder))
+            print(json.dumps({name: peak}), flush=True)
     results = machine() | {"model": MODEL, "target": arguments.target} | found
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def default_peak_mb(graph: Path, folder: Path) -> int:
+    """Peak memory over segments of noise in a session with default options, in MB."""
+    metadata = artifact_metadata(graph)
+    shape = 1, metadata.audio_channels, metadata.segment
+    mix = folder / "mix.npy"
+    np.save(mix, 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
+    entrant = Entrant("default", str(graph), mix, folder / "stems.npy", physical_cores())
+    peak = max(entrant.run().peak_mb for _ in range(SEGMENTS))
+    entrant.close()
+    return peak
 
 
 if __name__ == "__main__":

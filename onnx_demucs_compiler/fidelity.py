@@ -173,9 +173,8 @@ def measure(
         UsageError: a signal has another shape than the artefact takes.
         CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
     """
-    _check_shapes(signals, subject)
-    session = open_session(model)
-    return References(subject, signals).measure(session)
+    # In this order the copy in float64, twice the weights, is gone before a session takes its own.
+    return References(subject, signals).measure(model)
 
 
 class References:
