@@ -35,10 +35,10 @@ def _is_known(value: ir.Value) -> bool:
 def _infer(node: ir.Node, model: ir.Model) -> bool:
     """Whether shapes and types of a node's outputs follow from those of its inputs; if so, set them."""
     inputs = [value for value in node.inputs if value is not None]
-    if not all(map(_is_known, inputs)) or not onnx.defs.has(node.op_type, node.domain):
+    if not all(map(_is_known, inputs)) or node.domain not in model.opset_imports:
         return False
-    schema = onnx.defs.get_schema(node.op_type, model.opset_imports[node.domain], node.domain)
     try:
+        schema = onnx.defs.get_schema(node.op_type, model.opset_imports[node.domain], node.domain)
         found = onnx.shape_inference.infer_node_outputs(
             schema,
             ir.serde.serialize_node(node),
@@ -46,7 +46,7 @@ def _infer(node: ir.Node, model: ir.Model) -> bool:
             {str(value.name): tensor for value in inputs if (tensor := _small_constant(value))},
             ir_version=onnx.IR_VERSION,
         )
-    except onnx.shape_inference.InferenceError:
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
         return False
     for output in node.outputs:
         if output.name in found:
