@@ -13,15 +13,13 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from benchmark_machine import machine
-from entrants import Entrant
+from entrants import Entrant, write_noise
 from speed import EAGER, SEGMENTS, measured
 
 import onnx_demucs_compiler
 from onnx_demucs_compiler import default
 from onnx_demucs_compiler.runtime.session import physical_cores
-from onnx_demucs_compiler.verify import artifact_metadata
 
 MODEL = "untrained:htdemucs"
 ALL_RULES = "all rules"
@@ -45,21 +43,19 @@ def main() -> None:
             graphs[name] = compiled.save(Path(folder) / f"{number}.onnx")
         runners = {EAGER: ("eager", MODEL)} | {name: ("session", str(path)) for name, path in graphs.items()}
         found = measured(runners, MODEL, arguments.rounds)
+        mix = Path(folder) / "mix.npy"
+        write_noise(graphs[ALL_RULES], mix)
         for name, path in graphs.items():
-            peak = found["entrants"][name]["default_peak_rss_mb"] = default_peak_mb(path, Path(folder))
+            peak = found["entrants"][name]["default_peak_rss_mb"] = default_peak_mb(path, mix)
             print(json.dumps({name: peak}), flush=True)
     results = machine() | {"model": MODEL, "target": arguments.target} | found
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def default_peak_mb(graph: Path, folder: Path) -> int:
-    """Peak memory over segments of noise in a session with default options, in MB."""
-    metadata = artifact_metadata(graph)
-    shape = 1, metadata.audio_channels, metadata.segment
-    mix = folder / "mix.npy"
-    np.save(mix, 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
-    entrant = Entrant("default", str(graph), mix, folder / "stems.npy", physical_cores())
+def default_peak_mb(graph: Path, mix: Path) -> int:
+    """Peak memory over segments in a session with default options, in MB."""
+    entrant = Entrant("default", str(graph), mix, mix.with_name("stems.npy"), physical_cores())
     peak = max(entrant.run().peak_mb for _ in range(SEGMENTS))
     entrant.close()
     return peak

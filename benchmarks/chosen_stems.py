@@ -14,14 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from benchmark_machine import machine
-from entrants import Entrant, in_turn
+from entrants import Entrant, in_turn, write_noise
 from speed import WARM_UP, median
 
 import onnx_demucs_compiler
 from onnx_demucs_compiler.runtime.session import physical_cores
-from onnx_demucs_compiler.verify import artifact_metadata
 
 ALL = "all"
 TIMED = "untrained:htdemucs"
@@ -64,11 +62,9 @@ def _compiled(model: str, stem: str, path: Path) -> dict[str, Any]:
 
 
 def _seconds(files: dict[str, Path], rounds: int) -> dict[str, float]:
-    metadata = artifact_metadata(next(iter(files.values())))
-    shape = 1, metadata.audio_channels, metadata.segment
     with tempfile.TemporaryDirectory() as folder:
         mix, stems = Path(folder) / "mix.npy", Path(folder) / "stems.npy"
-        np.save(mix, np.random.default_rng(0).standard_normal(shape, np.float32))
+        write_noise(next(iter(files.values())), mix)
         opened = {
             name: Entrant("session", str(path), mix, stems, physical_cores()) for name, path in files.items()
         }

@@ -156,6 +156,15 @@ def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
     return runs
 
 
+def write_noise(artefact: Path, mix: Path) -> None:
+    """Write noise in the shape that a waveform artefact takes, a segment ``[1, C, N]``, as ``mix``."""
+    from onnx_demucs_compiler.verify import artifact_metadata
+
+    metadata = artifact_metadata(artefact)
+    shape = 1, metadata.audio_channels, metadata.segment
+    np.save(mix, 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
+
+
 def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
     """Load and run artefacts of one shape in turn, with the options of ``separate``.
 
@@ -163,7 +172,6 @@ def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]
         For each, medians of its seconds to load and to run and its peak memory; and what it made of noise.
     """
     from onnx_demucs_compiler.runtime.session import physical_cores
-    from onnx_demucs_compiler.verify import artifact_metadata
 
     loads: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(LOADS):
@@ -171,11 +179,9 @@ def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]
             start = perf_counter()
             create_session(path)
             loads[name].append(perf_counter() - start)
-    metadata = artifact_metadata(next(iter(files.values())))
-    shape = 1, metadata.audio_channels, metadata.segment
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "mix.npy", 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
+        write_noise(next(iter(files.values())), folder / "mix.npy")
         stems = {name: folder / f"{index}.npy" for index, name in enumerate(files)}
         opened = {
             name: Entrant("session", str(path), folder / "mix.npy", stems[name], physical_cores())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from onnx_ir.passes import common as passes
+from onnx_demucs_compiler.stages.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def flops(model: ir.Model) -> int:
     """
     if any(_shape_missing(node) for node in model.graph.all_nodes()):
         model = model.clone()
-        passes.ShapeInferencePass()(model)
+        infer_shapes(model)
     return sum(COUNTS[node.op_type](node) for node in model.graph.all_nodes() if node.op_type in COUNTS)
 
 

@@ -1,4 +1,4 @@
-"""Shapes and types of the values that a rewrite made, told from those that were known before it."""
+"""Shapes and types of values that have none yet, told from those of the others."""
 
 from __future__ import annotations
 
