@@ -93,13 +93,34 @@ def openvino(path: str, threads: int) -> Run:
     return lambda mix: compiled({"mix": mix})["stems"]
 
 
-def sgemm(size: str, threads: int) -> Run:
-    """A square matrix product in PyTorch's BLAS, whatever the mix: what the machine's arithmetic can do."""
+def torch_product(size: str, threads: int) -> Run:
+    """A square matrix product in PyTorch's BLAS, whatever the mix."""
     import torch
 
     torch.set_num_threads(threads)
     matrix = torch.randn(int(size), int(size))
     return lambda _: (matrix @ matrix).numpy()
+
+
+def ort_product(size: str, threads: int) -> Run:
+    """A square matrix product in ONNX Runtime, by a constant as in a layer, whatever the mix."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrix = np.random.default_rng(0).standard_normal((int(size), int(size)), np.float32)
+    left, product = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, matrix.shape) for name in ("left", "product")
+    )
+    weight = numpy_helper.from_array(matrix, "weight")
+    node = helper.make_node("MatMul", ["left", "weight"], ["product"])
+    graph = helper.make_graph([node], "product", [left], [product], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    opened = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda _: opened.run(["product"], {"left": matrix})[0]
 
 
 KINDS = {
@@ -109,7 +130,8 @@ KINDS = {
     "host": host,
     "default": default_session,
     "openvino": openvino,
-    "sgemm": sgemm,
+    "torch product": torch_product,
+    "ort product": ort_product,
 }
 
 
@@ -145,11 +167,15 @@ class Entrant:
 
 
 def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
-    """Run entrants one after the other, round by round, and let them end."""
+    """Run entrants one after the other, round by round, and let them end.
+
+    Each round draws its order: a run is a few hundredths slower after some entrants than after others.
+    """
     runs: dict[str, list[Turn]] = {name: [] for name in opened}
+    order = np.random.default_rng(0)
     for _ in range(rounds):
-        for name, entrant in opened.items():
-            runs[name].append(entrant.run())
+        for name in order.permutation(list(opened)):
+            runs[name].append(opened[name].run())
             sleep(PAUSE)
     for entrant in opened.values():
         entrant.close()

@@ -10,13 +10,15 @@
     python benchmarks/speed.py portable=portable.onnx ort=ort.onnx plain=plain.onnx
 
 The graphs must be of one model, which the first names in its metadata. Entrants run one after another in
-every round, each in a process of its own, so that a machine that slows down slows all of them; printed are
-medians, ratios to PyTorch eager. Peak memory is read after five segments. Every graph runs in the session
-that ``separate`` uses and, as ``NAME, default session``, in one as ONNX Runtime makes it, which a program
-gets that sets no options. ``--separate-only`` names graphs that run in the former alone, and that may leave
-the STFT to the host (NumPy). With ``--openvino`` (``pip install openvino``) OpenVINO reads the others in
-f32, but for those of ``--target ort``, whose operators it does not know. A square matrix product runs in turn
-with them: at its rate, the arithmetic of the first graph is the least that a segment can take.
+every round, in an order that the round draws, each in a process of its own, so that a machine that slows
+down slows all of them; printed are medians, ratios to PyTorch eager. Peak memory is read after five
+segments. Every graph runs in the session that ``separate`` uses and, as ``NAME, default session``, in one
+as ONNX Runtime makes it, which a program gets that sets no options. ``--separate-only`` names graphs that
+run in the former alone, and that may leave the STFT to the host (NumPy). With ``--openvino`` (``pip install
+openvino``) OpenVINO reads the others in f32, but for those of ``--target ort``, whose operators it does not
+know. A square matrix product runs in turn with them, in PyTorch's BLAS and in ONNX Runtime, which need not
+be equally fast on one processor: at the higher rate, the arithmetic of the first graph is the least that a
+segment can take.
 """
 
 from __future__ import annotations
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
     from entrants import Turn
 
 EAGER = "PyTorch eager"
-SGEMM = "sgemm"
-SGEMM_SIZE = 4096
+PRODUCT_SIZE = 4096
+PRODUCTS = {"PyTorch": "torch product", "ONNX Runtime": "ort product"}
+"""Kinds of :mod:`entrants` by whose matrix product they run."""
+
 WARM_UP = 2
 
 SEGMENTS = 5
@@ -95,13 +99,16 @@ def measured(runners: Runners, model: str, rounds: int) -> dict[str, Any]:
         reference = source.module.double()(torch.from_numpy(mix).double()).numpy()
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "mix.npy", mix)
+        products = {kind: (kind, str(PRODUCT_SIZE)) for kind in PRODUCTS.values()}
         opened = {
             name: Entrant(*runner, Path(folder) / "mix.npy", Path(folder) / f"{number}.npy", physical_cores())
-            for number, (name, runner) in enumerate({**runners, SGEMM: ("sgemm", str(SGEMM_SIZE))}.items())
+            for number, (name, runner) in enumerate({**runners, **products}.items())
         }
         runs = in_turn(opened, max(rounds + WARM_UP, SEGMENTS))
         snr = {name: _worst(reference, np.load(opened[name].stems)) for name in runners}
-    rate = 2 * SGEMM_SIZE**3 / median(runs.pop(SGEMM))
+    rates = {
+        name: round(2 * PRODUCT_SIZE**3 / median(runs.pop(kind)) / 1e9, 1) for name, kind in PRODUCTS.items()
+    }
     entrants = {}
     for name, found in runs.items():
         entrants[name] = {
@@ -116,7 +123,7 @@ def measured(runners: Runners, model: str, rounds: int) -> dict[str, Any]:
         } | _of_the_file(runners[name][1])
         print(json.dumps({name: entrants[name]}), flush=True)
     arithmetic = next(row["gflop"] for row in entrants.values() if "gflop" in row)
-    floor = {"sgemm_gflops": round(rate / 1e9, 1), "floor_seconds": round(arithmetic * 1e9 / rate, 3)}
+    floor = {"sgemm_gflops": rates, "floor_seconds": round(arithmetic / max(rates.values()), 3)}
     print(json.dumps(floor), flush=True)
     return floor | {"entrants": entrants}
 
