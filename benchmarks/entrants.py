@@ -1,9 +1,9 @@
 """What runs a segment: PyTorch, or a graph in one of several runtimes, each in a process of its own.
 
-``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` runs ``MIX`` once for each line on
-stdin and answers with the seconds that took, the processor's seconds (user and system) and the peak memory
-so far in MB; the first stems go to ``STEMS``. ``SOURCE`` is a file, or a model where the kind is PyTorch,
-which is imported for PyTorch alone.
+``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` says ``opened``, runs ``MIX`` once
+for each line on stdin and answers with the seconds that took, the processor's seconds (user and system) and
+the peak memory so far in MB; the first stems go to ``STEMS``. ``SOURCE`` is a file, or a model where the
+kind is PyTorch, which is imported for PyTorch alone.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ PAUSE = 0.5
 
 WARM_UP = 2
 LOADS = 3
+
+OPENED = "opened"
+"""What a process says before its first run, so that none runs while others still load."""
 
 
 def eager(model: str, threads: int) -> Run:
@@ -148,22 +151,27 @@ class Entrant:
     """A process that runs segments when told to."""
 
     def __init__(self, kind: str, source: str, mix: Path, stems: Path, threads: int) -> None:
-        """Open ``source``; ``stems`` is written by the first run."""
+        """Open ``source``, and wait until it is; ``stems`` is written by the first run."""
         command = [sys.executable, __file__, kind, source, str(mix), str(stems), str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stems = stems
+        if self._answer() != OPENED:
+            sys.exit(f"{source} does not open as {kind}")
 
     def run(self) -> Turn:
         """Run the mix once."""
         assert self.process.stdin is not None, "it is a pipe"
-        assert self.process.stdout is not None, "it is a pipe"
         print(file=self.process.stdin, flush=True)
-        seconds, cpu_seconds, megabytes = self.process.stdout.readline().split()
+        seconds, cpu_seconds, megabytes = self._answer().split()
         return Turn(float(seconds), float(cpu_seconds), int(megabytes))
 
     def close(self) -> None:
         """Let the process end."""
         self.process.communicate()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None, "it is a pipe"
+        return self.process.stdout.readline().strip()
 
 
 def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
@@ -231,6 +239,7 @@ def main() -> None:
     """Run a segment for each line on stdin."""
     kind, source, mix_path, stems_path, threads = sys.argv[1:]
     run, mix = KINDS[kind](source, int(threads)), np.load(mix_path)
+    print(OPENED, flush=True)
     for number, _ in enumerate(sys.stdin):
         start, spent = perf_counter(), process_time()
         stems = run(mix)

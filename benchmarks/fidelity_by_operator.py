@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import NodeProto
 
-MOVES = {"Cast", "Concat", "Expand", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze",
-         "Transpose", "Unsqueeze"}  # fmt: skip
+MOVES = {"Cast", "Concat", "ConstantOfShape", "Expand", "Gather", "Identity", "Pad", "Reshape", "Slice",
+         "Split", "Squeeze", "Transpose", "Unsqueeze"}  # fmt: skip
 SPECTRAL = {"stft-as-matmul", "istft-as-matmul", "complex-as-real-pairs"}
-NORMS = {"group-norm-in-stages", "layer-norm-in-stages", "mean-in-stages", "std-in-stages"}
+NORMS = {"group-norm-in-stages", "group-norm-of-projection", "layer-norm-in-stages", "mean-in-stages",
+         "std-in-stages"}  # fmt: skip
+ATTENTION = {"attention-as-matmul", "attention-in-query-blocks"}
 
 
 def group_of(node: NodeProto) -> str:
@@ -38,7 +40,7 @@ def group_of(node: NodeProto) -> str:
         return "STFT and inverse STFT"
     if rule in NORMS:
         return "norms over long rows"
-    if rule == "attention-as-matmul":
+    if rule in ATTENTION:
         return "attention"
     if node.op_type in MOVES:
         return "moving data"

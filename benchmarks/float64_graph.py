@@ -202,6 +202,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Concat": lambda *parts, axis: torch.cat(parts, axis),
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "ConstantOfShape": lambda shape: torch.zeros(_ints(shape), dtype=torch.float64),
     "Cos": torch.cos,
     "Div": torch.div,
     "Erf": torch.erf,
