@@ -15,8 +15,9 @@ from onnx_demucs_compiler.runtime.session import physical_cores
 
 def machine() -> dict[str, object]:
     """Processor, physical cores, versions and date, as the results' JSON has them."""
+    cpuinfo = Path("/proc/cpuinfo")
     return {
-        "machine": processor(),
+        "machine": processor(cpuinfo.read_text() if cpuinfo.exists() else ""),
         "threads": physical_cores(),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
@@ -24,11 +25,9 @@ def machine() -> dict[str, object]:
     }
 
 
-def processor() -> str:
+def processor(cpuinfo: str) -> str:
     """Its name, and where Linux tells, family and model: clouds give different processors one name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    found = dict(re.findall(r"^(.+?)\s*: (.+)$", text, re.MULTILINE))
+    found = dict(re.findall(r"^(.+?)\s*: (.+)$", cpuinfo, re.MULTILINE))
     if not {"model name", "cpu family", "model"} <= found.keys():
         return platform.processor() or platform.machine()
     return f"{found['model name']} (family {found['cpu family']}, model {found['model']})"

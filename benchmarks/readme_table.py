@@ -137,14 +137,14 @@ def _entrants() -> list[str]:
 
 
 def _other_processor() -> list[str]:
-    """The same entrants on an older machine."""
+    """The same entrants on another machine, beside their ratios here."""
     speed, other = load("speed")["entrants"], load("speed_other_processor")
     return [
-        f"The same graphs on another processor, which calls itself {other['machine']} too ({other['date']}):",
+        f"The same graphs on another processor ({other['machine']}, {other['date']}):",
         table(
             ["", "s per segment", "vs PyTorch", "vs PyTorch above"],
             [[name, row["seconds"], f"{row['speed_vs_torch']:.2f}", f"{speed[name]['speed_vs_torch']:.2f}"]
-             for name, row in other["entrants"].items()],
+             for name, row in other["entrants"].items() if name in speed],
         ),
     ]  # fmt: skip
 
