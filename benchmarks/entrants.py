@@ -192,7 +192,7 @@ def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
 
 def write_noise(artefact: Path, mix: Path) -> None:
     """Write noise in the shape that a waveform artefact takes, a segment ``[1, C, N]``, as ``mix``."""
-    from onnx_demucs_compiler.verify import artifact_metadata
+    from onnx_demucs_compiler.verification import artifact_metadata
 
     metadata = artifact_metadata(artefact)
     shape = 1, metadata.audio_channels, metadata.segment

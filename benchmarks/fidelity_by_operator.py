@@ -19,7 +19,7 @@ from float64_graph import Float64Graph
 
 from onnx_demucs_compiler.fidelity import probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.verify import artifact_metadata, load_artifact
+from onnx_demucs_compiler.verification import artifact_metadata, load_artifact
 
 if TYPE_CHECKING:
     import numpy as np

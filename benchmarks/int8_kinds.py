@@ -26,7 +26,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnx_demucs_compiler.fidelity import snr_db
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.stages.weights import weights_in
-from onnx_demucs_compiler.verify import artifact_metadata
+from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container

@@ -19,7 +19,7 @@ from benchmark_machine import machine
 from entrants import Entrant, in_turn
 from speed import SEGMENTS, WARM_UP, median
 
-from onnx_demucs_compiler.verify import artifact_metadata
+from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -41,7 +41,7 @@ from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import physical_cores
 from onnx_demucs_compiler.stages.flops import flops
 from onnx_demucs_compiler.stages.measure import node_count
-from onnx_demucs_compiler.verify import artifact_metadata
+from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from entrants import Turn

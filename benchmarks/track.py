@@ -22,7 +22,7 @@ import numpy as np
 from onnx_demucs_compiler.fidelity import snr_db
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.synthesis import synthetic_song
-from onnx_demucs_compiler.verify import artifact_metadata
+from onnx_demucs_compiler.verification import artifact_metadata
 
 COMPARED = 60
 """Seconds of the longest track that is compared with ``separate``."""

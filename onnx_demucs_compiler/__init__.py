@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.report import Report
     from onnx_demucs_compiler.rule import Rule
     from onnx_demucs_compiler.ruleset import RuleSet, plugins
-    from onnx_demucs_compiler.verify import verify
+    from onnx_demucs_compiler.verification import verify
 
     default: RuleSet
 
@@ -50,7 +50,7 @@ _HOMES = {
     "compile": "compiler",
     "load_model": "loading",
     "plugins": "ruleset",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 

@@ -33,7 +33,7 @@ from onnx_demucs_compiler.ort import as_ort_format, ops_config
 from onnx_demucs_compiler.ort.conversion import LEVEL
 from onnx_demucs_compiler.runtime.session import physical_cores
 from onnx_demucs_compiler.synthesis import synthetic_song
-from onnx_demucs_compiler.verify import artifact_metadata
+from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -65,8 +65,8 @@ def verify(
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.report import finite
-    from onnx_demucs_compiler.verify import artifact_metadata
-    from onnx_demucs_compiler.verify import verify as verify_artifact
+    from onnx_demucs_compiler.verification import artifact_metadata
+    from onnx_demucs_compiler.verification import verify as verify_artifact
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from onnx_demucs_compiler import CompilerError, UsageError, compile, verify
 from onnx_demucs_compiler.fidelity import FidelityError
-from onnx_demucs_compiler.verify import artifact_metadata, load_artifact
+from onnx_demucs_compiler.verification import artifact_metadata, load_artifact
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from torch import nn
 from onnx_demucs_compiler import UsageError, compile, default
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime import Encoding, Separator, interfaces
-from onnx_demucs_compiler.verify import artifact_metadata, verify
+from onnx_demucs_compiler.verification import artifact_metadata, verify
 from onnx_demucs_rules.examples import small_htdemucs
 
 SOURCES = ["drums", "bass", "other", "vocals"]
