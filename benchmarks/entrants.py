@@ -21,7 +21,7 @@ import numpy as np
 from benchmark_memory import peak_mb
 
 from onnx_demucs_compiler.runtime.graph import Graph
-from onnx_demucs_compiler.runtime.session import create_session
+from onnx_demucs_compiler.runtime.session import create_session, session_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,10 +118,8 @@ def ort_product(size: str, threads: int) -> Run:
     node = helper.make_node("MatMul", ["left", "weight"], ["product"])
     graph = helper.make_graph([node], "product", [left], [product], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     opened = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
     )
     return lambda _: opened.run(["product"], {"left": matrix})[0]
 
