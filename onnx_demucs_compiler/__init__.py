@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 from onnx_demucs_compiler._version import __version__
 
 if TYPE_CHECKING:
-    from onnx_demucs_compiler.artifact import CompiledModel
+    from onnx_demucs_compiler.artifact.compiled import CompiledModel
+    from onnx_demucs_compiler.artifact.emitted import EmittedModel
+    from onnx_demucs_compiler.checking.verification import verify
     from onnx_demucs_compiler.compiler import compile  # noqa: A004 - the verb of the trade
     from onnx_demucs_compiler.errors import CompilerError, UsageError
     from onnx_demucs_compiler.loading import SourceModel, load_model
     from onnx_demucs_compiler.report import Report
-    from onnx_demucs_compiler.rule import Rule
-    from onnx_demucs_compiler.ruleset import RuleSet, plugins
-    from onnx_demucs_compiler.verification import verify
+    from onnx_demucs_compiler.rules.rule import Rule
+    from onnx_demucs_compiler.rules.ruleset import RuleSet, plugins
 
     default: RuleSet
 
 __all__ = [
     "CompiledModel",
     "CompilerError",
+    "EmittedModel",
     "Report",
     "Rule",
     "RuleSet",
@@ -40,23 +42,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CompiledModel": "artifact",
+    "CompiledModel": "artifact.compiled",
     "CompilerError": "errors",
+    "EmittedModel": "artifact.emitted",
     "Report": "report",
-    "Rule": "rule",
-    "RuleSet": "ruleset",
+    "Rule": "rules.rule",
+    "RuleSet": "rules.ruleset",
     "SourceModel": "loading",
     "UsageError": "errors",
     "compile": "compiler",
     "load_model": "loading",
-    "plugins": "ruleset",
-    "verify": "verification",
+    "plugins": "rules.ruleset",
+    "verify": "checking.verification",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "default":
-        return importlib.import_module(f"{__name__}.ruleset").default_rules()
+        return importlib.import_module(f"{__name__}.rules.ruleset").default_rules()
     if name in _HOMES:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = value

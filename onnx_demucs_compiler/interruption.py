@@ -1,4 +1,4 @@
-"""Signals that end the program: it unwinds, and one line on stderr tells of it, wherever they arrive.
+"""Signals that end the program: an orderly exit, and one line.
 
 Python alone raises ``KeyboardInterrupt`` between any two instructions, and where that is inside an import or
 a finaliser, what is interrupted prints a traceback or swallows it. Here the exception waits until no import
@@ -23,14 +23,23 @@ IMPATIENT = 2.0
 
 
 class Interrupted(BaseException):
-    """A signal asks the program to end. Not an ``Exception``, nor what click makes ``Aborted!`` of."""
+    """A signal asks the program to end.
+
+    No ``Exception``, and nothing that click turns into ``Aborted!``.
+    """
 
 
 class Interruptible:
-    """A context whose body a signal ends, in one line and exit code 128 plus the signal's number."""
+    """A context that a signal ends, in one line.
+
+    The exit code is 128 plus the signal's number.
+    """
 
     def __enter__(self) -> None:
-        """Take over the signals; an ignored SIGINT stays ignored, as shells want it in the background."""
+        """Take over the signals; an ignored SIGINT stays ignored.
+
+        Shells ignore it for jobs in the background.
+        """
         self._base: FrameType | None = sys._getframe(1)
         self._number: int | None = None
         self._raised = -IMPATIENT
@@ -44,7 +53,7 @@ class Interruptible:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Give the signals back; once one has come, whatever ends the body is its doing."""
+        """Restore the signals; after one, blame it for whatever ended the body."""
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
@@ -86,6 +95,6 @@ class Interruptible:
 
 
 def ignore() -> None:
-    """Let the interpreter shut down in peace: the work is done or undone by now."""
+    """Ignore further signals while the interpreter shuts down."""
     for number in NAMES:
         signal.signal(number, signal.SIG_IGN)

@@ -1,20 +1,29 @@
-"""What to compile for: the choices of :func:`onnx_demucs_compiler.compile`, checked once."""
+"""The choices of :func:`onnx_demucs_compiler.compile`, checked once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
+from onnx_demucs_compiler.targets import TARGETS, emitted_target, target_named
+from onnx_demucs_compiler.view.ports import INTERFACES
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.targets import Target
 
 DEFAULT_OPSET = 18
 OPSETS = range(17, 27)
 
-TARGETS_READY = ("portable", "ort")
+STORED_AS = {"fp32": (), "fp16-weights": ("fp16-weights",), "int8": ("int8", "fp16-weights")}
+"""For each precision, the forms that weights may have: int8 leaves to float16 what it must not round."""
 
-PRECISIONS = ("fp32", "fp16-weights", "int8")
+PRECISIONS = tuple(STORED_AS)
 
-INTERFACES = ("waveform", "core", "spectral", "openkara")
+ON_ONNX = ("target", "precision", "opset", "track", "stems", "two_stems", "fold_weights")
+"""The options whose work is done on the ONNX graph."""
+
 LARGEST = 2**31 - 1
 """Samples, and mixes: what indices of 32 bits count."""
 
@@ -25,8 +34,10 @@ class Options:
 
     Attributes:
         target: which runtime family the graph is for.
-        interface: which cut of the graph is the artefact.
+        emit: the format to make in place of an ONNX file, from the program after DECOMPOSE.
+        interface: which cut of the graph is the artifact.
         precision: how weights are stored and computed with.
+        lossless: with ``fp16-weights``, whether only what float16 says exactly is stored in it.
         opset: version of the ``ai.onnx`` operator set.
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
         length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
@@ -35,13 +46,16 @@ class Options:
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
         two_stems: the one source to keep, beside what is left without it.
         other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
+        fold_weights: whether what is computed from weights alone is stored in place of being computed.
         keep: with ``int8``, the weights that are stored in float16 instead, by their initializers' names.
         sources: the model's own sources, in the order of the graph's second axis, for rules to look up.
     """
 
     target: str = "portable"
+    emit: str | None = None
     interface: str = "waveform"
     precision: str = "fp32"
+    lossless: bool = False
     opset: int = DEFAULT_OPSET
     batch: int | str = 1
     length: int | str = "segment"
@@ -50,20 +64,31 @@ class Options:
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     other_method: str = "add"
+    fold_weights: bool = False
     keep: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what this version cannot do, naming what it can."""
-        _one_of("target", self.target, ready=TARGETS_READY, planned=("web",))
-        _one_of("interface", self.interface, ready=INTERFACES, planned=())
-        _one_of("precision", self.precision, ready=PRECISIONS, planned=())
-        _one_of("opset", self.opset, ready=tuple(OPSETS), planned=())
+        _one_of("target", self.target, tuple(TARGETS))
+        _one_of("interface", self.interface, tuple(INTERFACES))
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("opset", self.opset, tuple(OPSETS))
+        _one_of("fold_weights", self.fold_weights, (False, True))
         self._check_length()
-        _one_of("other_method", self.other_method, ready=("add", "minus"), planned=())
+        _one_of("other_method", self.other_method, ("add", "minus"))
         self._check_batch()
         self._check_track()
         self._check_stems()
+        self._check_emit()
+        for option, why in self.made_for.refuses.items():
+            if getattr(self, option):
+                raise UsageError(f"target={self.target} excludes {option}: {why}; leave one of them out")
+
+    @property
+    def made_for(self) -> Target:
+        """The target whose rules apply: that of the format, or the graph's."""
+        return target_named(self.target) if self.emit is None else emitted_target(self.emit)
 
     def _check_length(self) -> None:
         whole = isinstance(self.length, int) and not isinstance(self.length, bool)
@@ -73,7 +98,7 @@ class Options:
             raise UsageError(
                 f"length={self.length} is more samples than a graph can count; {LARGEST} at most"
             )
-        _one_of("length", self.length, ready=("segment", "dynamic", "a number of samples"), planned=())
+        _one_of("length", self.length, ("segment", "dynamic", "a number of samples"))
 
     def _check_batch(self) -> None:
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
@@ -83,7 +108,7 @@ class Options:
             )
 
     def _check_track(self) -> None:
-        _one_of("track", self.track, ready=(False, True), planned=())
+        _one_of("track", self.track, (False, True))
         if not 0 <= self.overlap < 1:
             raise UsageError(f"overlap={self.overlap} is not a value it takes; use one from 0 to below 1")
         if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
@@ -102,13 +127,23 @@ class Options:
                 "other_method=minus needs the whole mix, which only the waveform interface has; use add"
             )
 
+    def _check_emit(self) -> None:
+        if self.emit is None:
+            return
+        emitted_target(self.emit)
+        usual = {field.name: field.default for field in fields(self)}
+        asked = [name for name in ON_ONNX if getattr(self, name) != usual[name]]
+        if asked:
+            raise UsageError(
+                f"emit={self.emit} is made before there is an ONNX graph, where {' and '.join(asked)} would "
+                "work; leave out one or the other"
+            )
 
-def _one_of(option: str, value: object, ready: tuple[object, ...], planned: tuple[object, ...]) -> None:
+
+def _one_of(option: str, value: object, known: tuple[object, ...]) -> None:
     # `True == 1` in Python, and batch=True is a mistake.
-    if any(value == choice and type(value) is type(choice) for choice in ready):
+    if any(value == choice and type(value) is type(choice) for choice in known):
         return
-    known = ", ".join(str(choice) for choice in ready)
-    verb = "is not supported yet" if value in planned else "is not a value it takes"
     # batch="1" is told from batch=1 by its quotes.
-    shown = repr(value) if str(value) in map(str, ready) else value
-    raise UsageError(f"{option}={shown} {verb}; use {known}")
+    shown = repr(value) if str(value) in map(str, known) else value
+    raise UsageError(f"{option}={shown} is not a value it takes; use {', '.join(map(str, known))}")

@@ -1,23 +1,47 @@
+import importlib.util
 import os
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import golden_files
 import pytest
 
-from onnx_demucs_compiler import CompiledModel
+if TYPE_CHECKING:
+    from onnx_demucs_compiler import CompiledModel
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give workers one thread each, and take Ctrl-C again where a shell in the background took it away.
+    """Give each worker its cores and keep tables; take Ctrl-C again where a background shell took it away.
 
     Threads of two workers on the same cores wait for each other, and spin while they do. What ignores a
     signal has children that do, and the tests of interruption would wait for ever.
     """
     if config.getoption("numprocesses", default=None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if worker := getattr(config, "workerinput", None):
+        take_cores(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if importlib.util.find_spec("torch"):
+        from export_tables import keep_export_tables
+
+        keep_export_tables()
+
+
+def take_cores(index: int, count: int) -> None:
+    """Stay on one worker's share of the cores, where the system can tell and there are as many."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[index::count] or cores)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes.
+
+    Workers get neighbours, so that one compiles each real architecture for all its tests, and what they take
+    from each other at the end is short.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("full_size") is None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,10 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def check_golden(request: pytest.FixtureRequest) -> Callable[[str, CompiledModel], None]:
+def check_golden(request: pytest.FixtureRequest) -> Callable[[str, "CompiledModel"], None]:
     """Compare what came of a compile with ``tests/golden/NAME.json``, or write that file anew."""
+    import golden_files
 
-    def check(name: str, compiled: CompiledModel) -> None:
+    def check(name: str, compiled: "CompiledModel") -> None:
         path, found = golden_files.FOLDER / f"{name}.json", golden_files.figures_of(compiled)
         if request.config.getoption("update_golden"):
             golden_files.write(path, found)

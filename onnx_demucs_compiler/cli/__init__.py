@@ -1,11 +1,15 @@
-"""The command line, ``onnx-demucs``: one file per command, and what they share here.
+"""The command line, ``onnx-demucs``: one file per command.
 
 A command imports what it needs inside its function, so that ``onnx-demucs separate`` runs where torch is
 not installed and every ``--help`` is quick.
 """
 
 import errno
-from collections.abc import Callable
+import io
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -13,16 +17,19 @@ from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.cli.compile import compile as compile_
+from onnx_demucs_compiler.cli.info import info
 from onnx_demucs_compiler.cli.ops_config import ops_config
 from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.tracing.quiet import debugging
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_,
     "separate": separate,
     "verify": verify,
+    "info": info,
     "ops-config": ops_config,
     "rules": rules,
 }
@@ -30,14 +37,30 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 class _Commands(TyperGroup):
-    """The one place where what a command raises becomes a line on stderr and an exit code."""
+    """Turns a command's exception into a line and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program.
+
+        What the terminal's encoding lacks, in a path or a table, is printed escaped. Python's warnings are
+        for developers, who ask for them with ``-W`` or ``ONNX_DEMUCS_DEBUG``.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        with warnings.catch_warnings():
+            if not (sys.warnoptions or debugging()):
+                warnings.simplefilter("ignore")
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; bugs keep their traceback, and usage errors typer's own report (exit code 2)."""
+        """Run the command, leaving bugs their traceback and usage errors to typer."""
         try:
             return super().invoke(ctx)
         except CompilerError as error:
-            _fail(str(error), error.exit_code)
+            if debugging():
+                traceback.print_exception(error)
+            _fail(str(error), error.exit_code, getattr(error, "__notes__", ()))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -50,8 +73,8 @@ class _Commands(TyperGroup):
             _fail("there is not enough memory; free some, or ask for less", CompilerError.exit_code)
 
 
-def _fail(message: str, exit_code: int) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+def _fail(message: str, exit_code: int, notes: Iterable[str] = ()) -> None:
+    typer.echo("\n".join([f"error: {' '.join(message.split())}", *notes]), err=True)
     raise typer.Exit(exit_code)
 
 

@@ -1,7 +1,7 @@
 """``onnx-demucs compile``: a model into an ONNX file, proven equal to it."""
 
 import json
-import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,8 +10,9 @@ import typer
 from onnx_demucs_compiler.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnx_demucs_compiler.artifact import CompiledModel
-    from onnx_demucs_compiler.ruleset import RuleSet
+    from onnx_demucs_compiler.artifact.compiled import CompiledModel
+    from onnx_demucs_compiler.artifact.emitted import EmittedModel
+    from onnx_demucs_compiler.rules.ruleset import RuleSet
 
 
 def compile(  # noqa: A001 - the command's name
@@ -25,6 +26,13 @@ def compile(  # noqa: A001 - the command's name
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT.onnx", show_default="NAME.onnx here")
     ] = None,
+    emit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Write another format, OUT.FORMAT, in place of ONNX: pt2, tflite, pte or mlpackage.",
+        ),
+    ] = None,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
     ] = None,
@@ -32,13 +40,15 @@ def compile(  # noqa: A001 - the command's name
         bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
     ] = False,
     target: Annotated[
-        str, typer.Option(help="Runtime family: portable, or ort (adds com.microsoft operators).")
+        str,
+        typer.Option(help="Runtime family: portable; ort (adds com.microsoft operators); web (in browsers)."),
     ] = "portable",
     interface: Annotated[
         str, typer.Option(help="Cut of the graph: waveform, core, spectral, openkara.")
     ] = "waveform",
     stems: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Keep these stems only, in this order.")
+        str | None,
+        typer.Option(metavar="A,B", help="Keep these stems only, in this order. A comma in a name: \\,"),
     ] = None,
     two_stems: Annotated[
         str | None, typer.Option(metavar="STEM", help="Keep STEM, and what is left without it as no_STEM.")
@@ -47,7 +57,16 @@ def compile(  # noqa: A001 - the command's name
         Literal["add", "minus"],
         typer.Option(help="What is left: the other stems added, or the mix minus STEM."),
     ] = "add",
-    precision: Annotated[str, typer.Option(help="fp32, fp16-weights (half the file) or int8.")] = "fp32",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32, fp16-weights (half the file) or int8.",
+            show_default="fp32; for web fp16 where it is exact",
+        ),
+    ] = None,
+    fold_weights: Annotated[
+        bool, typer.Option("--fold-weights", help="Store what is computed from weights, for quantisers.")
+    ] = False,
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
     batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
     length: Annotated[
@@ -60,6 +79,14 @@ def compile(  # noqa: A001 - the command's name
         float | None,
         typer.Option(
             help="With --track: part of each segment that the next covers too.", show_default="0.25"
+        ),
+    ] = None,
+    external_data: Annotated[
+        bool | None,
+        typer.Option(
+            "--external-data/--no-external-data",
+            help="Write weights to a file of their own, OUT.onnx.data.",
+            show_default="for web",
         ),
     ] = None,
     ort_format: Annotated[
@@ -83,7 +110,22 @@ def compile(  # noqa: A001 - the command's name
         list[str] | None, typer.Option(metavar="PACK", help="Add an installed rule pack. Repeatable.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print every firing and refusal.")] = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the program and the graph after each rule, with diffs."),
+    ] = None,
+    verify_each: Annotated[
+        bool, typer.Option("--verify-each", help="Measure parity after each rule, and name who loses it.")
+    ] = False,
+    stop_after: Annotated[
+        str | None, typer.Option(metavar="RULE", help="Write the graph as it is after RULE, to look at.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report: .json, or .html as a page.")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time the graph's operators in ONNX Runtime for the report.")
+    ] = False,
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Write OUT.onnx.sha256 too, for sha256sum --check.")
     ] = False,
@@ -107,40 +149,60 @@ def compile(  # noqa: A001 - the command's name
     The graph is compared with the model in float64 before anything is written. Exit code 1 means that
     the work failed, 2 that the command is wrong.
     """
+    from onnx_demucs_compiler.checking.fidelity import Gate
     from onnx_demucs_compiler.cli.display import print_report, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal
     from onnx_demucs_compiler.cli.outputs import Outputs
+    from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.compiler import compile as compile_model
+    from onnx_demucs_compiler.emit.pipeline import check_emittable
     from onnx_demucs_compiler.loading import load_model
+    from onnx_demucs_compiler.observe.dump import Dump
     from onnx_demucs_compiler.options import Options
     from onnx_demucs_compiler.ort.bundle import MODEL
 
     choices: dict[str, Any] = {
         "target": target,
+        "emit": emit,
         "interface": interface,
-        "precision": precision,
         "track": track,
         "stems": _names(stems),
         "two_stems": two_stems,
         "other_method": other_method,
+        "fold_weights": fold_weights,
+        **({} if precision is None else {"precision": precision}),
         **_numbers(opset, batch, length),
         **_overlap(track, overlap),
     }
     options = Options(**choices)
+    if emit:
+        if external_data or ort_format or ops_config or bundle:
+            raise UsageError(
+                f"--emit {emit} makes no ONNX file, which --external-data, --ort-format, --ops-config and "
+                "--bundle are about; leave out one or the other"
+            )
+        check_emittable(options, profile=profile, verify_each=verify_each, stop_after=stop_after)
     rules = _rules(without or [], with_ or [], plugin or [])
     if no_verify and (verify_audio or min_snr is not None):
         raise UsageError("--no-verify excludes --verify-audio and --min-snr; leave one of them out")
+    if stop_after is not None:
+        rules.until(stop_after)
+    if no_verify and verify_each:
+        raise UsageError("--no-verify excludes --verify-each, which measures; leave one of them out")
     if no_verify and precision == "int8":
         raise UsageError("--no-verify excludes --precision int8, which is chosen by measuring; leave it out")
-    if min_snr is not None and not math.isfinite(min_snr):
-        raise UsageError(f"--min-snr {min_snr} is no gate; give a number of dB")
+    Gate.of(options.precision, min_snr)
     if bundle and (output or ort_format or ops_config or sha256):
         raise UsageError(
             "--bundle excludes --output, --ort-format, --ops-config and --sha256, all of which it implies"
         )
-    path = bundle / MODEL if bundle else output or Path(f"{_file_name(model)}.onnx")
-    outputs = Outputs(path, bundle, ort_format, ops_config, sha256, report, sbom)
+    if bundle and external_data:
+        raise UsageError("--bundle excludes --external-data: an .ort file is one file; leave one of them out")
+    path = bundle / MODEL if bundle else _output(output, model, emit)
+    apart = options.made_for.external_data if external_data is None else external_data
+    outputs = Outputs(path, bundle, apart and not bundle, ort_format, ops_config, sha256, report, sbom)
     outputs.check(read=[Path(model), verify_audio], force=force)
+    observer = Dump(dump, force=force) if dump else None
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
@@ -151,15 +213,35 @@ def compile(  # noqa: A001 - the command's name
             **choices,
             verify=not no_verify,
             min_snr_db=min_snr,
-            extra_signals=excerpt_signal(verify_audio, source, options.length),
+            extra_signals=excerpt_signal(verify_audio, source, options.length, quiet=quiet),
             on_step=on_step,
+            observer=observer,
+            profile=profile,
+            verify_each=verify_each,
+            stop_after=stop_after,
         )
         on_step("write")
         outputs.write(compiled, force=force)
+    print_warnings(compiled.report.warnings, quiet=quiet)
     if as_json:
         typer.echo(_summary(compiled, path))
     elif not quiet:
         print_report(compiled.report, path, explain=explain)
+
+
+def _output(output: Path | None, model: str, emit: str | None) -> Path:
+    """The file to write, whose suffix is that of its format."""
+    from onnx_demucs_compiler.targets import EMITTED
+
+    suffix = emit or "onnx"
+    if output is None:
+        return Path(f"{_file_name(model)}.{suffix}")
+    named = output.suffix.removeprefix(".").lower()
+    if emit and named != emit:
+        raise UsageError(f"{output}: what --emit {emit} writes is named OUT.{emit}; give such a name")
+    if not emit and named in EMITTED:
+        raise UsageError(f"{output} would be an ONNX file; give --emit {named}, or another name")
+    return output
 
 
 def _numbers(opset: int | None, batch: str, length: str) -> dict[str, Any]:
@@ -179,11 +261,13 @@ def _overlap(track: bool, overlap: float | None) -> dict[str, float]:
 
 
 def _names(stems: str | None) -> tuple[str, ...] | None:
-    return None if stems is None else tuple(name.strip() for name in stems.split(","))
+    if stems is None:
+        return None
+    return tuple(name.strip().replace("\\,", ",") for name in re.split(r"(?<!\\),", stems))
 
 
 def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":
-    from onnx_demucs_compiler.ruleset import bundled, default_rules, plugins
+    from onnx_demucs_compiler.rules.ruleset import bundled, default_rules, plugins
 
     rules = default_rules() | plugins(*packs)
     if with_:
@@ -194,9 +278,9 @@ def _rules(without: list[str], with_: list[str], packs: list[str]) -> "RuleSet":
 def _file_name(model: str) -> str:
     from onnx_demucs_compiler.runtime.output import safe_name
 
-    is_file = model.endswith((".th", ".safetensors"))
+    is_file = model.endswith((".th", ".safetensors")) or Path(model).is_file()
     return safe_name(Path(model).stem if is_file else model.removeprefix("untrained:"))
 
 
-def _summary(compiled: "CompiledModel", path: Path) -> str:
+def _summary(compiled: "CompiledModel | EmittedModel", path: Path) -> str:
     return json.dumps({"output": str(path)} | json.loads(compiled.report.to_json()), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Whether a file is the reduced-operator config of models."""
+"""A comparison of a reduced-operator config with models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_config(config: Path, models: Iterable[Path]) -> None:
-    """See to it that a config keeps every kernel that models need, and no other.
+    """Fail if a config keeps too few or too many kernels.
 
     Raises:
         CompilerError: it does not, or a file is not what it should be.
@@ -20,6 +20,8 @@ def check_config(config: Path, models: Iterable[Path]) -> None:
     """
     from onnx_demucs_compiler.ort import as_ort_format, check_ops_config
 
+    if not config.is_file():
+        raise CompilerError(f"{config}: {'not a file' if config.exists() else 'no such file'}")
     content = config.read_bytes()
     converted = [as_ort_format(path) for path in models]
     try:

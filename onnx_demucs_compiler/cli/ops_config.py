@@ -1,4 +1,4 @@
-"""``onnx-demucs ops-config``: what ONNX Runtime has to be built with, for several models."""
+"""``onnx-demucs ops-config``: one reduced-operator config for several models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ def ops_config(
 
     It lists the operators and types that the models need in ORT format, and no others.
     """
-    from onnx_demucs_compiler.artifact import check_replaceable, check_writable, write_atomically
+    from onnx_demucs_compiler.artifact.writing import check_replaceable, check_writable, write_atomically
     from onnx_demucs_compiler.cli.config_check import check_config
     from onnx_demucs_compiler.ort import as_ort_format
     from onnx_demucs_compiler.ort import ops_config as config_of

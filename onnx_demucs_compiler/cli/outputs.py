@@ -1,4 +1,4 @@
-"""What a compile writes: looked at before the work begins, and written together once it is done."""
+"""The files of a compile: checked beforehand, written together at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from onnx_demucs_compiler.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnx_demucs_compiler.artifact import CompiledModel
+    from onnx_demucs_compiler.artifact.compiled import CompiledModel
+    from onnx_demucs_compiler.artifact.emitted import EmittedModel
+
+REPORTS = (".json", ".html")
 
 
 @dataclass(frozen=True)
@@ -16,43 +19,58 @@ class Outputs:
     """The files of one compile.
 
     Attributes:
-        model: the ``.onnx`` file; with a bundle the one in it.
+        model: the ``.onnx`` file, with a bundle the one in it; or what is emitted.
         bundle: the folder to write instead.
+        external_data: whether its weights go into a file of their own.
         ort_format: whether the model in ORT format goes beside it.
         ops_config: whether its reduced-operator config does.
         sha256: whether its checksum does.
-        report: where the report goes, if anywhere.
+        report: where the report goes, if anywhere: JSON, or a page of HTML.
         sbom: where the bill of materials goes, if anywhere.
     """
 
     model: Path
     bundle: Path | None = None
+    external_data: bool = False
     ort_format: bool = False
     ops_config: bool = False
     sha256: bool = False
     report: Path | None = None
     sbom: Path | None = None
 
+    @property
+    def is_folder(self) -> bool:
+        """True if the model is written as a folder."""
+        return self.model.suffix.lower() == ".mlpackage"
+
     def check(self, read: Sequence[Path | None], *, force: bool) -> None:
-        """See to it early that all of it can be written, and replaces nothing that it must not.
+        """Fail early if a file cannot be written or replaced.
 
         Args:
             read: what the command reads.
             force: whether files that exist may be replaced.
 
         Raises:
-            UsageError: something exists, is read or is named twice, or a package is missing.
+            UsageError: something exists, is read or is named twice, the report is of no known kind, or a
+                package is missing.
             CompilerError: a folder is missing or read-only.
         """
-        from onnx_demucs_compiler.artifact import check_replaceable, check_writable
+        from onnx_demucs_compiler.artifact.sbom import check_sbom_support
+        from onnx_demucs_compiler.artifact.writing import check_folder, check_replaceable, check_writable
+        from onnx_demucs_compiler.emit.mlpackage import MANIFEST
         from onnx_demucs_compiler.ort.bundle import check_bundle
-        from onnx_demucs_compiler.sbom import check_sbom_support
 
         beside = self._beside()
         written = [file for file in (*beside, self.bundle, self.report, self.sbom) if file]
         _check_distinct(written, [file for file in read if file is not None and file.is_file()])
+        if self.is_folder and (self.sha256 or self.sbom):
+            raise UsageError(
+                f"{self.model} is a folder, and --sha256 and --sbom are of a file; leave them out"
+            )
         for file in written:
-            if file != self.bundle:
+            if file == self.model and self.is_folder:
+                check_folder(file, marked_by=MANIFEST)
+            elif file != self.bundle:
                 check_writable(file)
         if self.sbom:
             check_sbom_support()
@@ -60,40 +78,67 @@ class Outputs:
             check_replaceable(file, force=force)
         if self.bundle:
             check_bundle(self.bundle, force=force)
+        if self.report and self.report.suffix.lower() not in REPORTS:
+            raise UsageError(f"{self.report}: a report is a .json or a .html file; give one of these names")
 
-    def write(self, compiled: "CompiledModel", *, force: bool) -> None:
+    def write(self, compiled: "CompiledModel | EmittedModel", *, force: bool) -> None:
         """Write all of it.
 
         Raises:
             CompilerError: a file cannot be written, or ONNX Runtime cannot convert the model.
         """
-        from onnx_demucs_compiler.artifact import write_together
-        from onnx_demucs_compiler.checksum import checksum_line, checksum_path
-        from onnx_demucs_compiler.sbom import bill_of_materials
+        from onnx_demucs_compiler.artifact.checksum import checksum_line, checksum_path
+        from onnx_demucs_compiler.artifact.emitted import EmittedModel
+        from onnx_demucs_compiler.artifact.external import weights_path
+        from onnx_demucs_compiler.artifact.sbom import bill_of_materials
+        from onnx_demucs_compiler.artifact.writing import write_together
 
         files: dict[Path, bytes] = {}
-        if self.bundle:
+        data = b""
+        if isinstance(compiled, EmittedModel) and isinstance(compiled.content, bytes):
+            data = compiled.content
+            files[self.model] = data
+        elif isinstance(compiled, EmittedModel):
+            compiled.save(self.model)
+        elif self.bundle:
             data = compiled.save_bundle(self.bundle, force=force).read_bytes()
         else:
-            files = compiled.files(self.model, ort_format=self.ort_format, ops_config=self.ops_config)
+            files = compiled.files(
+                self.model,
+                external_data=self.external_data,
+                ort_format=self.ort_format,
+                ops_config=self.ops_config,
+            )
             data = files[self.model]
+        weights = files.get(weights_path(self.model))
         if self.sha256:
-            files[checksum_path(self.model)] = checksum_line(self.model.name, data).encode()
+            summed = {self.model: data} | ({} if weights is None else {weights_path(self.model): weights})
+            lines = [checksum_line(path.name, content) for path, content in summed.items()]
+            files[checksum_path(self.model)] = "".join(lines).encode()
         if self.report:
-            files[self.report] = compiled.report.to_json().encode()
+            files[self.report] = self._report_of(compiled).encode()
         if self.sbom:
-            files[self.sbom] = bill_of_materials(self.model.name, data, compiled.metadata).encode()
+            bill = bill_of_materials(self.model.name, data, compiled.metadata, weights=weights)
+            files[self.sbom] = bill.encode()
         write_together(files)
+
+    def _report_of(self, compiled: "CompiledModel | EmittedModel") -> str:
+        from onnx_demucs_compiler.observe.page import report_page
+
+        as_page = self.report and self.report.suffix.lower() == ".html"
+        return report_page(compiled.report) if as_page else compiled.report.to_json()
 
     def _beside(self) -> list[Path]:
         """The model's file and those named after it."""
-        from onnx_demucs_compiler.checksum import checksum_path
+        from onnx_demucs_compiler.artifact.checksum import checksum_path
+        from onnx_demucs_compiler.artifact.external import weights_path
         from onnx_demucs_compiler.ort.companions import companion_paths
 
         if self.bundle:
             return []
         named_after = companion_paths(self.model, ort_format=self.ort_format, ops_config=self.ops_config)
-        return [self.model, *named_after, *([checksum_path(self.model)] if self.sha256 else [])]
+        also = ((weights_path(self.model), self.external_data), (checksum_path(self.model), self.sha256))
+        return [self.model, *named_after, *(path for path, wanted in also if wanted)]
 
 
 def _check_distinct(written: Sequence[Path], read: Sequence[Path]) -> None:

@@ -1,7 +1,6 @@
 """``onnx-demucs separate``: songs into stems, with a compiled model and no torch."""
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +35,12 @@ def separate(
             help="What is left: no_STEM, all other stems added; minus_STEM, the song minus STEM; or none."
         ),
     ] = "add",
+    downmix: Annotated[
+        bool,
+        typer.Option(
+            "--downmix", help="Mix surround channels to stereo (ITU-R BS.775), not the first two alone."
+        ),
+    ] = False,
     format: Annotated[Literal["wav", "flac"], typer.Option(help="16-bit files of this format.")] = "wav",  # noqa: A002
     float32: Annotated[bool, typer.Option("--float32", help="32-bit float samples (wav only).")] = False,
     clip_mode: Annotated[
@@ -55,14 +60,18 @@ def separate(
 
     One that fails later leaves no file and does not stop the others; it is reported at the end (exit code 1).
     """
+    from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.runtime import Encoding, Separator
     from onnx_demucs_compiler.runtime.audio import check_song
+    from onnx_demucs_compiler.runtime.output import check_distinct, track_name
 
     encoding = Encoding(format, float32, clip_mode)
-    _check_distinct(songs)
+    check_distinct(
+        [(str(song), track_name(song)) for song in songs], "rename one, or give it an --out of its own"
+    )
     separator = Separator(model, threads=threads, overlap=overlap)
     for song in songs:
-        check_song(song, separator.metadata.audio_channels)
+        check_song(song, separator.metadata.audio_channels, downmix=downmix)
 
     done: dict[Path, SeparatedSong] = {}
     failed: dict[Path, CompilerError] = {}
@@ -75,8 +84,10 @@ def separate(
                     encoding=encoding,
                     two_stems=two_stems,
                     other_method=other_method,
+                    downmix=downmix,
                     progress=_add_bar(bars, song),
                 )
+                print_warnings(done[song].warnings, quiet=quiet)
             except UsageError:
                 raise
             except CompilerError as error:
@@ -90,13 +101,6 @@ def separate(
                 typer.echo(file)
     if failed:
         raise CompilerError("; ".join(str(error) for error in failed.values()))
-
-
-def _check_distinct(songs: list[Path]) -> None:
-    """Songs of the same name would overwrite each other's stems."""
-    [(name, count)] = Counter(song.stem for song in songs).most_common(1)
-    if count > 1:
-        raise UsageError(f"{count} songs are called {name}, and their stems would go to the same folder")
 
 
 def _bars(*, visible: bool) -> "Progress":
@@ -117,7 +121,7 @@ def _bars(*, visible: bool) -> "Progress":
 
 
 def _add_bar(bars: "Progress", song: Path) -> Callable[[int, int], None]:
-    """A bar for a song, which pulses until it is told how long the song is."""
+    """A progress bar for a song, indeterminate until its length is known."""
     task = bars.add_task(song.name, total=None)
 
     def update(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""``onnx-demucs verify``: an artefact against the model it was compiled from."""
+"""``onnx-demucs verify``: an artifact against the model it was compiled from."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,11 @@ import typer
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
+    from onnx_demucs_compiler.checking.fidelity import Measurement
+    from onnx_demucs_compiler.checking.other_engine import Comparison
+    from onnx_demucs_compiler.checking.verification import ChangedError
     from onnx_demucs_compiler.contracts.finding import Finding
+    from onnx_demucs_compiler.targets import Target
 
 
 def verify(
@@ -28,14 +32,26 @@ def verify(
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Measure on this audio as well.")] = None,
     min_snr: Annotated[
         float | None,
-        typer.Option(metavar="DB", help="Parity gate in dB.", show_default="100; fp16 rounded 50; int8 40"),
+        typer.Option(
+            metavar="DB",
+            help="Parity gate in dB.",
+            show_default="100; fp16 rounded 50; int8 40; engines 90, mnn 75",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run it in openvino, tract, opencv, mnn or iree and compare with ONNX Runtime. "
+            "Without --model, only that. A .tflite runs in litert, a .pte in executorch.",
+        ),
     ] = None,
     contract: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Check what a runtime demands: official, minimal, openkara or web. Repeatable. "
-            "Without --model, only that.",
+            help="Check what a runtime demands: portable, official, minimal, openkara or web; or an engine: "
+            "openvino, tract, opencv, mnn or iree. Repeatable. Without --model, only that.",
         ),
     ] = None,
     ops_config: Annotated[
@@ -45,32 +61,135 @@ def verify(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
-    """Compare MODEL.onnx with its model in float64; exit code 1 below the gate.
+    """Compare MODEL.onnx with its model in float64; exit 1 below the gate.
+
+    A .pt2, .tflite or .pte that --emit wrote is compared alike.
 
     With --contract, check what runtimes demand of it; exit code 1 if a contract is broken.
+
+    With --engine, compare another engine with ONNX Runtime; exit code 1 below the gate.
     """
     from onnx_demucs_compiler.cli.config_check import check_config
+    from onnx_demucs_compiler.cli.display import print_comparison, print_fidelity
 
-    found = _lint(artifact, contract or [], wanted_for_parity=(model, repo, audio, min_snr))
+    emitted = _emitted(artifact, engine, on_onnx=bool(contract or ops_config))
+    if emitted:
+        engine = None
+    if model is None and (contract or engine):
+        _check_asked_alone(repo, audio, None if engine else min_snr)
+    found = _lint(artifact, contract or [])
     if ops_config:
         check_config(ops_config, [artifact])
-    if found and not as_json and not quiet:
+    talks = not (as_json or quiet)
+    if found and talks:
         _print_findings(artifact, found)
-    if found and model is None:
-        if as_json:
-            typer.echo(json.dumps({"contracts": _facts(found)}))
-        _check_kept(artifact, found)
-        return
-    from onnx_demucs_compiler.cli.display import print_fidelity, steps
-    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
-    from onnx_demucs_compiler.loading import load_model
-    from onnx_demucs_compiler.report import finite
-    from onnx_demucs_compiler.verification import artifact_metadata
-    from onnx_demucs_compiler.verification import verify as verify_artifact
+    compared = _compare(artifact, engine, min_snr) if engine else None
+    if compared and talks:
+        print_comparison(compared)
+    measurements, changed = None, None
+    if model or not (found or compared):
+        measurements, changed = _measure(
+            artifact,
+            model,
+            repo,
+            trust_checkpoint=trust_checkpoint,
+            audio=audio,
+            min_snr=min_snr,
+            engine=engine,
+            emitted=emitted is not None,
+            quiet=quiet,
+            talks=talks,
+        )
+        if talks:
+            print_fidelity(measurements, engine or (emitted and emitted.engine) or "compiled")
+    if as_json:
+        typer.echo(json.dumps(_facts(found, compared, measurements), allow_nan=False))
+    _check_kept(artifact, found)
+    if compared:
+        compared.check()
+    if changed:
+        raise changed
+    if measurements is None:
+        _check_unchanged(artifact)
 
-    with steps(visible=not (quiet or as_json)) as on_step:
+
+def _emitted(artifact: Path, engine: str | None, *, on_onnx: bool) -> "Target | None":
+    """The format beside ONNX that a file has.
+
+    Raises:
+        UsageError: the engine does not run it, or a check of ONNX graphs is asked for.
+    """
+    from onnx_demucs_compiler.targets import EMITTED, emitted_as
+
+    emitted = emitted_as(artifact)
+    if emitted and on_onnx:
+        raise UsageError(f"--contract and --ops-config are about ONNX graphs, and {artifact} is none")
+    if emitted and engine not in (None, emitted.engine):
+        runs = f" but {emitted.engine}" if emitted.engine else ", and needs none"
+        raise UsageError(f"--engine {engine}: a .{emitted} runs in no engine{runs}")
+    runs_in = {target.engine: target for target in EMITTED.values() if target.engine}
+    if emitted is None and engine in runs_in:
+        raise UsageError(
+            f"--engine {engine} runs .{runs_in[engine]} files, which compile --emit {runs_in[engine]} makes; "
+            f"{artifact} is none"
+        )
+    return emitted
+
+
+def _check_asked_alone(repo: Path | None, audio: Path | None, min_snr: float | None) -> None:
+    if any(other is not None for other in (repo, audio, min_snr)):
+        raise UsageError(
+            "--repo, --audio and --min-snr are for parity, which --contract and --engine alone do not "
+            "measure; add --model NAME"
+        )
+
+
+def _lint(artifact: Path, contracts: list[str]) -> "dict[str, tuple[Finding, ...]]":
+    """The findings of each contract; empty without contracts."""
+    if not contracts:
+        return {}
+    from onnx_demucs_compiler.contracts import lint
+
+    return lint(artifact, contracts)
+
+
+def _compare(artifact: Path, engine: str, min_snr: float | None) -> "Comparison":
+    from onnx_demucs_compiler.checking.other_engine import compare
+    from onnx_demucs_compiler.engines import engine_named
+
+    return compare(artifact, engine_named(engine), min_snr)
+
+
+def _measure(
+    artifact: Path,
+    model: str | None,
+    repo: Path | None,
+    *,
+    trust_checkpoint: bool,
+    audio: Path | None,
+    min_snr: float | None,
+    engine: str | None,
+    emitted: bool,
+    quiet: bool,
+    talks: bool,
+) -> "tuple[tuple[Measurement, ...], ChangedError | None]":
+    """Measure against the model in float64; print warnings.
+
+    Returns:
+        The measurements, and the error to end with if the file was changed.
+    """
+    from onnx_demucs_compiler.checking.verification import ChangedError, artifact_metadata, gate_of
+    from onnx_demucs_compiler.checking.verification import verify as verify_artifact
+    from onnx_demucs_compiler.cli.display import steps
+    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.cli.warning import print_warnings
+    from onnx_demucs_compiler.emit.measuring import emitted_metadata, verify_emitted
+    from onnx_demucs_compiler.loading import load_model
+
+    with steps(visible=talks) as on_step:
         on_step("load")
-        metadata = artifact_metadata(artifact)
+        metadata = emitted_metadata(artifact) if emitted else artifact_metadata(artifact)
+        gate = gate_of(metadata, min_snr, engine)
         named = metadata.model
         try:
             source = load_model(model or named, repo, trust_checkpoint=trust_checkpoint)
@@ -78,40 +197,30 @@ def verify(
             if model:
                 raise
             raise UsageError(
-                f"{artifact} was compiled from {named}; say with --model where that is ({error})"
+                f"{artifact} was compiled from {named}; give its location with --model ({error})"
             ) from error
         on_step("verify")
-        measurements = verify_artifact(
-            artifact,
-            source,
-            min_snr_db=min_snr,
-            extra_signals=excerpt_signal(audio, source, metadata.segment),
-        )
-    if as_json:
-        measured = finite([asdict(item) for item in measurements])
-        shown = {"contracts": _facts(found), "fidelity": measured} if found else measured
-        typer.echo(json.dumps(shown, allow_nan=False))
-    elif not quiet:
-        print_fidelity(measurements)
-    _check_kept(artifact, found)
-
-
-def _lint(
-    artifact: Path, contracts: list[str], wanted_for_parity: tuple[object, ...]
-) -> "dict[str, tuple[Finding, ...]]":
-    """What each contract finds; nothing where none is asked for."""
-    if not contracts:
-        return {}
-    from onnx_demucs_compiler.contracts import check_names, lint
-
-    check_names(contracts)
-    model, *others = wanted_for_parity
-    if model is None and any(other is not None for other in others):
-        raise UsageError(
-            "--repo, --audio and --min-snr are for parity, and --contract alone does not measure it; "
-            "add --model NAME"
-        )
-    return lint(artifact, contracts)
+        changed: ChangedError | None = None
+        asked: dict[str, Any] = {
+            "min_snr_db": min_snr,
+            "extra_signals": excerpt_signal(audio, source, metadata.segment, quiet=quiet),
+        }
+        try:
+            if emitted:
+                measurements = verify_emitted(artifact, source, **asked)
+            else:
+                measurements = verify_artifact(artifact, source, engine=engine, **asked)
+        except ChangedError as error:
+            if not error.measurements:
+                raise
+            changed, measurements = error, error.measurements
+    older = (
+        ()
+        if metadata.digest or emitted
+        else (f"{artifact} is older than the digest that would tell of a change",)
+    )
+    print_warnings((*source.warnings, *older, *gate.warnings(measurements)), quiet=quiet)
+    return measurements, changed
 
 
 def _print_findings(artifact: Path, found: "dict[str, tuple[Finding, ...]]") -> None:
@@ -131,15 +240,42 @@ def _print_findings(artifact: Path, found: "dict[str, tuple[Finding, ...]]") -> 
     stdout().print(table)
 
 
-def _facts(found: "dict[str, tuple[Finding, ...]]") -> list[dict[str, Any]]:
-    return [
-        {
-            "contract": name,
-            "kept": not any(finding.breaks for finding in findings),
-            "findings": [asdict(finding) | {"nodes": list(finding.nodes)} for finding in findings],
-        }
-        for name, findings in found.items()
-    ]
+def _facts(
+    found: "dict[str, tuple[Finding, ...]]",
+    compared: "Comparison | None",
+    measurements: "tuple[Measurement, ...] | None",
+) -> Any:
+    """The object for ``--json``; of measurements alone, their list."""
+    from onnx_demucs_compiler.report import finite
+
+    measured = finite([asdict(item) for item in measurements or ()])
+    if not (found or compared):
+        return measured
+    facts: dict[str, Any] = {}
+    if found:
+        facts["contracts"] = [
+            {
+                "contract": name,
+                "kept": not any(finding.breaks for finding in findings),
+                "findings": [asdict(finding) | {"nodes": list(finding.nodes)} for finding in findings],
+            }
+            for name, findings in found.items()
+        ]
+    if compared:
+        facts["engine"] = finite(asdict(compared))
+    if measurements is not None:
+        facts["fidelity"] = measured
+    return facts
+
+
+def _check_unchanged(path: Path) -> None:
+    """Refuse a compiled file that was changed."""
+    from onnx_demucs_compiler.cli.change import change_of
+    from onnx_demucs_compiler.contracts.reading import read_artifact
+
+    found = change_of(path, read_artifact(path))
+    if found.changed:
+        raise CompilerError(f"{path} was changed after it was compiled; {found.why}")
 
 
 def _check_kept(artifact: Path, found: "dict[str, tuple[Finding, ...]]") -> None:

@@ -1,4 +1,4 @@
-"""What a contract finds in an artefact."""
+"""The findings of a contract in an artifact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnx_demucs_compiler.contracts.artefact import Node
+    from onnx_demucs_compiler.contracts.artifact import Node
 
 SHOWN = 3
 """Names of nodes in one line."""
@@ -37,10 +37,10 @@ class Finding:
 
 
 def violation(what: str, nodes: Iterable[Node] = ()) -> Finding:
-    """What breaks the contract."""
+    """A breach of the contract."""
     return Finding(what, tuple(node.name for node in nodes))
 
 
 def note(what: str, nodes: Iterable[Node] = ()) -> Finding:
-    """What is good to know."""
+    """Something that costs, and breaks nothing."""
     return Finding(what, tuple(node.name for node in nodes), breaks=False)

@@ -1,4 +1,4 @@
-"""Which operators released runtimes have kernels for.
+"""The operators for which released runtimes have kernels.
 
 ``kernels.json`` is what ``benchmarks/runtime_kernels.py`` read out of the released packages themselves:
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from onnx_demucs_compiler.contracts.artefact import Node
+    from onnx_demucs_compiler.contracts.artifact import Node
 
 NEVER_RUN = frozenset({"Constant", "Identity"})
 """What ONNX Runtime takes out of any graph before it runs."""
@@ -40,13 +40,17 @@ class Runtime:
     since: Mapping[str, Mapping[str, Mapping[str, str]]]
 
     def has_domain(self, domain: str) -> bool:
-        """Whether any operator of a domain has a kernel."""
+        """True if any operator of a domain has a kernel."""
         return domain in self.since
 
     def first_with(self, node: Node) -> str | None:
-        """The first release in which a node finds a kernel, by itself or as a function of others."""
+        """The first release with a kernel for a node or its function."""
         if node.op in NEVER_RUN or node.function:
             return self.first()
+        return self.kernel_since(node)
+
+    def kernel_since(self, node: Node) -> str | None:
+        """The first release with a kernel for a node as it is."""
         return self.since.get(node.domain, {}).get(node.op, {}).get(str(node.version))
 
     def first_to_open(self, kind: str, version: int) -> str | None:
@@ -62,7 +66,7 @@ class Runtime:
         return list(self.limits)[-1]
 
     def later(self, release: str, than: str) -> bool:
-        """Whether a release came after another."""
+        """True if a release came after another."""
         order = list(self.limits)
         return order.index(release) > order.index(than)
 

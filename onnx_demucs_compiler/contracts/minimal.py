@@ -1,4 +1,6 @@
-"""``minimal``: loads in a build of ONNX Runtime with ``--minimal_build`` and a config made for the artefact.
+"""``minimal``: loads in a minimal build of ONNX Runtime.
+
+That is one with ``--minimal_build`` and a config made for the artifact.
 
 ONNX Runtime's documentation of such builds says what they lack: the parser of ``.onnx`` files, and whatever
 needs operators' schemas, so functions are not taken apart
@@ -16,7 +18,7 @@ from onnx_demucs_compiler.contracts.official import check_one_file, check_operat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnx_demucs_compiler.contracts.artefact import Artefact
+    from onnx_demucs_compiler.contracts.artifact import Artifact
 
 RELEASE = "1.21.1"
 TYPES = frozenset({"float", "int64", "int32", "bool"})
@@ -25,24 +27,24 @@ NARROW = frozenset({"float16", "int8", "uint8"})
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
 
-def check(artefact: Artefact) -> Iterator[Finding]:
-    """What keeps an artefact from loading in a minimal build."""
-    if artefact.format != "ort":
+def check(artifact: Artifact) -> Iterator[Finding]:
+    """Whatever keeps an artifact from loading in a minimal build."""
+    if artifact.format != "ort":
         yield violation("a minimal build reads ORT format only, and this is ONNX; compile with --ort-format")
-    yield from check_operators(artefact, RELEASE)
-    yield from check_one_file(artefact)
-    yield from _check_types(artefact)
-    contrib = [node for node in artefact.nodes if node.domain == "com.microsoft"]
+    yield from check_operators(artifact, RELEASE)
+    yield from check_one_file(artifact)
+    yield from _check_types(artifact)
+    contrib = [node for node in artifact.nodes if node.domain == "com.microsoft"]
     if contrib:
         yield note("com.microsoft: build without --disable_contrib_ops", contrib)
-    branching = [node for node in artefact.nodes if node.op in CONTROL_FLOW]
+    branching = [node for node in artifact.nodes if node.op in CONTROL_FLOW]
     if branching:
         yield note("control flow: the config needs the operators inside as well", branching)
 
 
-def _check_types(artefact: Artefact) -> Iterator[Finding]:
+def _check_types(artifact: Artifact) -> Iterator[Finding]:
     found: dict[str, list[str]] = {}
-    for values in (artefact.inputs, artefact.weights, artefact.values, artefact.outputs):
+    for values in (artifact.inputs, artifact.weights, artifact.values, artifact.outputs):
         for name, value in values.items():
             if value.type not in TYPES | {"undefined"}:
                 found.setdefault(value.type, []).append(name)

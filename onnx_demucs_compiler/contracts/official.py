@@ -1,4 +1,6 @@
-"""``official``: runs in every CPU package of ONNX Runtime from :data:`FLOOR` on, whatever its processor.
+"""``official``: runs in every CPU package of ONNX Runtime since :data:`FLOOR`.
+
+The processor makes no difference.
 
 What those packages have is measured (:mod:`~onnx_demucs_compiler.contracts.kernels`). Operators of
 ``com.microsoft.nchwc`` are what ONNX Runtime itself puts into a graph for the processor that it runs on; it
@@ -10,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.contracts.artefact import AI_ONNX
+from onnx_demucs_compiler.contracts.artifact import AI_ONNX
 from onnx_demucs_compiler.contracts.finding import note, violation
 from onnx_demucs_compiler.contracts.kernels import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnx_demucs_compiler.contracts.artefact import Artefact, Node
+    from onnx_demucs_compiler.contracts.artifact import Artifact, Node
     from onnx_demucs_compiler.contracts.finding import Finding
 
 FLOOR = "1.16.3"
@@ -26,20 +28,20 @@ OLDEST_OPSET = 7
 """docs/Versioning.md of ONNX Runtime: every release runs opsets from 7 on."""
 
 
-def check(artefact: Artefact) -> Iterator[Finding]:
-    """What keeps an artefact from running in an official package."""
-    yield from check_operators(artefact, FLOOR)
-    if artefact.format == "onnx":
-        yield from check_versions(artefact, FLOOR)
-    yield from check_one_file(artefact)
-    contrib = [node for node in artefact.nodes if node.domain == "com.microsoft"]
+def check(artifact: Artifact) -> Iterator[Finding]:
+    """Whatever keeps an artifact from running in an official package."""
+    yield from check_operators(artifact, FLOOR)
+    if artifact.format == "onnx":
+        yield from check_versions(artifact, FLOOR)
+    yield from check_one_file(artifact)
+    contrib = [node for node in artifact.nodes if node.domain == "com.microsoft"]
     if contrib:
         yield note("operators of com.microsoft run in ONNX Runtime only, no other ONNX runtime", contrib)
 
 
-def check_operators(artefact: Artefact, floor: str, package: str = "ONNX Runtime") -> Iterator[Finding]:
+def check_operators(artifact: Artifact, floor: str, package: str = "ONNX Runtime") -> Iterator[Finding]:
     """Every node finds a kernel in the CPU provider of a release."""
-    for first, nodes in artefact.by_operator().items():
+    for first, nodes in artifact.by_operator().items():
         reason = _missing(first, floor, package)
         if reason:
             yield violation(f"{first.operator} {reason}", nodes)
@@ -58,15 +60,15 @@ def _missing(node: Node, floor: str, package: str) -> str | None:
     return None
 
 
-def check_versions(artefact: Artefact, floor: str, package: str = "ONNX Runtime") -> Iterator[Finding]:
+def check_versions(artifact: Artifact, floor: str, package: str = "ONNX Runtime") -> Iterator[Finding]:
     """A release opens the opset and the IR version."""
     official = runtime("official")
-    opset = artefact.opsets.get(AI_ONNX)
-    if opset is None and any(node.domain == AI_ONNX for node in artefact.nodes):
-        yield violation("the file names no opset of ai.onnx")
+    opset = artifact.opsets.get(AI_ONNX)
+    if opset is None and any(node.domain == AI_ONNX for node in artifact.nodes):
+        yield violation("the file declares no opset of ai.onnx")
     if opset is not None and opset < OLDEST_OPSET:
         yield violation(f"opset {opset} is older than {OLDEST_OPSET}, the first that {package} runs")
-    for what, kind, version in (("opset", "opset", opset or 0), ("IR version", "ir", artefact.ir_version)):
+    for what, kind, version in (("opset", "opset", opset or 0), ("IR version", "ir", artifact.ir_version)):
         since = official.first_to_open(kind, version)
         if since is None:
             yield violation(f"{what} {version} is newer than {package} {official.newest()} opens")
@@ -74,9 +76,9 @@ def check_versions(artefact: Artefact, floor: str, package: str = "ONNX Runtime"
             yield violation(f"{what} {version} needs {package} >= {since}; the contract is {floor}")
 
 
-def check_one_file(artefact: Artefact) -> Iterator[Finding]:
-    """The artefact is whole without a second file."""
-    external = [name for name, weight in artefact.weights.items() if weight.external]
+def check_one_file(artifact: Artifact) -> Iterator[Finding]:
+    """The artifact is whole without a second file."""
+    external = [name for name, weight in artifact.weights.items() if weight.external]
     if external:
         yield violation(
             f"{len(external)} weights lie in another file, such as {external[0]}; save as one file"

@@ -1,4 +1,4 @@
-"""``openkara``: the tensor interface and the metadata that OpenKara's client reads, contract v1.
+"""``openkara``: the interface and metadata of OpenKara's client, contract v1.
 
 Names, order and shapes as that project's models have them: the host computes a spectrum of 2048 bins and 336
 frames for a mix of 343980 samples in stereo, real and imaginary parts on an axis of their own.
@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.contracts.finding import violation
 from onnx_demucs_compiler.contracts.official import FORBIDDEN, check_one_file
+from onnx_demucs_compiler.view.ports import INTERFACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from onnx_demucs_compiler.contracts.artefact import Artefact, Shape, Value
+    from onnx_demucs_compiler.contracts.artifact import Artifact, Shape, Value
     from onnx_demucs_compiler.contracts.finding import Finding
 
 VERSION = "v1"
-INPUTS: dict[str, Shape] = {"spectral": (1, 2, 2, 2048, 336), "mix": (1, 2, 343980)}
-OUTPUTS: dict[str, Shape] = {
-    "spectral_out": (1, "stems", 2, 2, 2048, 336),
-    "time_out": (1, "stems", 2, 343980),
-}
+SIZES: dict[str, int | str] = {"B": 1, "S": "stems", "C": 2, "N": 343980, "F": 2048, "T": 336}
+PORTS = INTERFACES["openkara"]
+INPUTS: dict[str, Shape] = {port.name: port.shape(SIZES) for port in PORTS.inputs}
+OUTPUTS: dict[str, Shape] = {port.name: port.shape(SIZES) for port in PORTS.outputs}
 KEYS = ("model_cache_key", "optimized_by", "spectral_contract", "tensor_interface", "stem_profile",
         "input_semantics", "output_semantics")  # fmt: skip
 
 
-def check(artefact: Artefact) -> Iterator[Finding]:
-    """What OpenKara's client would trip over."""
-    yield from _check_ports("input", artefact.inputs, INPUTS)
-    yield from _check_ports("output", artefact.outputs, OUTPUTS)
-    yield from _check_metadata(artefact)
-    yield from check_one_file(artefact)
-    blocked = [node for node in artefact.nodes if node.domain == FORBIDDEN]
+def check(artifact: Artifact) -> Iterator[Finding]:
+    """Whatever OpenKara's client would stumble over."""
+    yield from _check_ports("input", artifact.inputs, INPUTS)
+    yield from _check_ports("output", artifact.outputs, OUTPUTS)
+    yield from _check_metadata(artifact)
+    yield from check_one_file(artifact)
+    blocked = [node for node in artifact.nodes if node.domain == FORBIDDEN]
     if blocked:
         yield violation(f"{FORBIDDEN}: ONNX Runtime on Apple silicon cannot load it", blocked)
 
@@ -52,7 +52,7 @@ def _check_ports(kind: str, found: Mapping[str, Value], wanted: Mapping[str, Sha
 
 
 def _fits(shape: Shape | None, wanted: Shape) -> bool:
-    """Whether each size is the one wanted; the stems are any number."""
+    """True if each size is the one required, stems apart."""
     return (
         shape is not None
         and len(shape) == len(wanted)
@@ -67,15 +67,15 @@ def _shown(shape: Shape | None) -> str:
     return "of no declared shape" if shape is None else f"[{', '.join(map(str, shape))}]"
 
 
-def _check_metadata(artefact: Artefact) -> Iterator[Finding]:
-    facts = {key: artefact.metadata.get(f"openkara.{key}", "") for key in KEYS}
+def _check_metadata(artifact: Artifact) -> Iterator[Finding]:
+    facts = {key: artifact.metadata.get(f"openkara.{key}", "") for key in KEYS}
     missing = [f"openkara.{key}" for key, value in facts.items() if not value]
     if missing:
         yield violation(f"the metadata lacks {', '.join(missing)}")
     version = facts["spectral_contract"]
     if version and version != VERSION:
         yield violation(f"openkara.spectral_contract is {version}; the contract is {VERSION}")
-    shapes = [value.shape for name, value in artefact.outputs.items() if name in OUTPUTS]
+    shapes = [value.shape for name, value in artifact.outputs.items() if name in OUTPUTS]
     stems = {shape[1] for shape in shapes if shape is not None and len(shape) > 1}
     named = len(facts["stem_profile"].split(","))
     if facts["stem_profile"] and stems and stems != {named}:

@@ -1,21 +1,21 @@
-"""An artefact in ORT format, by ONNX Runtime's own reader."""
+"""An artifact in ORT format, by ONNX Runtime's own reader."""
 
 from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, Any
 
-from onnx_demucs_compiler.contracts.artefact import AI_ONNX, Artefact, Node, Value, type_name
+from onnx_demucs_compiler.contracts.artifact import AI_ONNX, Artifact, Node, Value, type_name
 from onnx_demucs_compiler.ort.tools import fbs, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnx_demucs_compiler.contracts.artefact import Shape
+    from onnx_demucs_compiler.contracts.artifact import Shape
 
 
-def read_ort(data: bytes) -> Artefact:
-    """What the content of an ``.ort`` file declares.
+def read_ort(data: bytes) -> Artifact:
+    """The declarations of an ``.ort`` file's content.
 
     Raises:
         Exception: of any kind, if it is damaged.
@@ -27,7 +27,7 @@ def read_ort(data: bytes) -> Artefact:
         tensors = [item for graph in graphs for item in items(graph, "Initializers")]
         weights = {
             _text(item.Name()): Value(
-                type_name(item.DataType()), _sizes(item), item.ExternalDataOffset() >= 0
+                type_name(item.DataType()), _sizes(item), "?" if item.ExternalDataOffset() >= 0 else ""
             )
             for item in tensors
         }
@@ -35,10 +35,11 @@ def read_ort(data: bytes) -> Artefact:
         inputs, outputs = (
             [_text(name) for name in items(model.Graph(), kind)] for kind in ("Inputs", "Outputs")
         )
-        return Artefact(
+        return Artifact(
             format="ort",
             bytes=len(data),
             ir_version=model.IrVersion(),
+            producer=f"{_text(model.ProducerName())} {_text(model.ProducerVersion())}".strip() or "unnamed",
             opsets=opsets,
             nodes=tuple(_node(node) for graph in graphs for node in items(graph, "Nodes")),
             inputs={name: values[name] for name in inputs if name not in weights},

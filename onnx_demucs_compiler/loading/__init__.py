@@ -1,4 +1,4 @@
-"""Loading: from what a person names to a module ready to compile, with what the artefact says of it."""
+"""Loading: from a model's name to a module ready to compile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
-from onnx_demucs_compiler.loading.demucs_models import as_one_module, load_model
-from onnx_demucs_compiler.loading.demucs_models.unsupported import refuse_unsupported
+from onnx_demucs_compiler.loading.families.demucs import as_one_module, load_model
+from onnx_demucs_compiler.loading.families.demucs.unsupported import refuse_unsupported
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
@@ -27,7 +27,7 @@ def as_source_model(
     repo: Path | None = None,
     trust_checkpoint: bool = False,
 ) -> SourceModel:
-    """What :func:`onnx_demucs_compiler.compile` takes, as a :class:`SourceModel`.
+    """The argument of :func:`onnx_demucs_compiler.compile` as a :class:`SourceModel`.
 
     Raises:
         UsageError: If no model has the name, or it is neither a module nor a name.

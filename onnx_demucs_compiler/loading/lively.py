@@ -1,4 +1,4 @@
-"""Lively weights: random weights under which no branch of a model is too quiet to be tested.
+"""Lively weights: random, and loud enough in every branch to be tested.
 
 A freshly built Demucs scales its residual branches by 1e-4 to 1e-3, its norms and biases start at ones and
 zeros, and what its local attention sees decays with distance alone: whole branches could be compiled wrongly
@@ -17,7 +17,9 @@ _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase
 
 
 def make_lively(module: nn.Module, seed: int) -> None:
-    """Redraw, in place, the layer scales, norms and biases of ``module``; other weights are left alone.
+    """Redraw the layer scales, norms and biases of ``module`` in place.
+
+    Other weights are left alone.
 
     Layer scales (the ``scale`` of a class named LayerScale) are uniform in [0.3, 0.7], the weights of
     norms uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias normal(0, 0.05). The decays

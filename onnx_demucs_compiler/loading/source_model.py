@@ -1,9 +1,12 @@
-"""A module to compile, together with the facts about it that an artefact carries."""
+"""A module to compile, with the facts about it for the artifact."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +28,7 @@ class SourceModel:
         provenance: Where the weights come from, in words.
         example_inputs: What the module takes, where that is not one waveform of its segment.
         checkpoints: The files that the weights were read from, each with its SHA-256 (hex).
+        warnings: What the user should know of how they were read, one line each.
     """
 
     module: nn.Module
@@ -36,6 +40,7 @@ class SourceModel:
     provenance: str
     example_inputs: tuple[Tensor, ...] = ()
     checkpoints: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs to trace with: those given, or noise ``[1, audio_channels, segment]``, float32.
@@ -58,7 +63,10 @@ class SourceModel:
         return replace(self, module=module)
 
     def weights_digest(self) -> str:
-        """SHA-256 (hex) over name, dtype, shape and bytes of every parameter and buffer, sorted by name."""
+        """SHA-256 (hex) over all parameters and buffers, sorted by name.
+
+        It covers name, dtype, shape and bytes.
+        """
         digest = hashlib.sha256()
         for name, tensor in sorted(_weights(self.module), key=lambda weight: weight[0]):
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
@@ -76,7 +84,7 @@ def from_module(
     """Describe any module.
 
     What the module says of itself in the attributes ``sources``, ``samplerate`` (Hz), ``audio_channels``
-    and ``segment`` (seconds) is used where it exists.
+    and ``segment`` (seconds) is used where it is of the kind that Demucs has there.
 
     Args:
         module: Any torch module, not only Demucs.
@@ -84,17 +92,20 @@ def from_module(
         example_input: What the module takes, needed where the attributes do not say. The shape of a single
             ``[batch, channels, samples]`` replaces what they say of channels and segment.
         provenance: Where the weights come from, in words.
+
+    Raises:
+        UsageError: If the example is no tensor.
     """
-    sample_rate = getattr(module, "samplerate", None)
-    audio_channels = getattr(module, "audio_channels", None)
+    sample_rate = _stated(module, "samplerate", Integral)
+    audio_channels = _stated(module, "audio_channels", Integral)
     segment = _segment_samples(module, sample_rate)
-    examples = (example_input,) if isinstance(example_input, Tensor) else example_input or ()
+    examples = _examples(example_input)
     if len(examples) == 1 and examples[0].ndim == 3:
         _, audio_channels, segment = examples[0].shape
     return SourceModel(
         module=module,
         name=name or type(module).__name__,
-        sources=tuple(getattr(module, "sources", ())),
+        sources=_sources(module),
         sample_rate=sample_rate,
         audio_channels=audio_channels,
         segment=segment,
@@ -103,8 +114,41 @@ def from_module(
     )
 
 
+def _examples(given: object) -> tuple[Tensor, ...]:
+    """The example inputs in float32, the graph's precision, without history.
+
+    Raises:
+        UsageError: If they are no tensors, or tensors without numbers or with gaps.
+    """
+    values = () if given is None else given if isinstance(given, tuple | list) else (given,)
+    for value in values:
+        if not isinstance(value, Tensor):
+            raise UsageError(
+                f"example_input holds a {type(value).__name__}; give a tensor for each argument of forward"
+            )
+        if value.is_meta or value.layout != torch.strided:
+            kind = "meta" if value.is_meta else "sparse"
+            raise UsageError(f"example_input holds a {kind} tensor; give a dense one with numbers")
+    detached = (value.detach() if value.requires_grad else value for value in values)
+    return tuple((value.float() if value.is_floating_point() else value).cpu() for value in detached)
+
+
+def _stated(module: nn.Module, attribute: str, kind: type) -> Any:
+    """A number that a module states; None if it states another thing."""
+    value: Any = getattr(module, attribute, None)
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    return value if is_number and 0 < value < math.inf else None
+
+
+def _sources(module: nn.Module) -> tuple[str, ...]:
+    names = getattr(module, "sources", ())
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(names)
+
+
 def _segment_samples(module: nn.Module, sample_rate: int | None) -> int | None:
-    seconds = getattr(module, "segment", None)
+    seconds = _stated(module, "segment", Real)
     if seconds is None or sample_rate is None:
         return None
     return int(seconds * sample_rate)

@@ -1,4 +1,4 @@
-"""For reduced builds of ONNX Runtime: models in ORT format, and which operators and types they need."""
+"""Files for reduced builds of ONNX Runtime: ORT format, operators and types."""
 
 from onnx_demucs_compiler.ort.bundle import write_bundle
 from onnx_demucs_compiler.ort.companions import companions

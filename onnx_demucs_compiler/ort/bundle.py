@@ -1,14 +1,12 @@
-"""A folder that ort-builder, or ONNX Runtime's own build, takes as it is."""
+"""A folder for ort-builder, or for ONNX Runtime's own build."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from string import Template
 
-from onnx_demucs_compiler.artifact import check_replaceable, write_atomically
-from onnx_demucs_compiler.checksum import checksum_line
+from onnx_demucs_compiler.artifact.checksum import checksum_line
+from onnx_demucs_compiler.artifact.writing import check_replaceable, write_folder
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.ort.conversion import LEVEL, STYLE, ort_format
 from onnx_demucs_compiler.ort.kernels import kept
@@ -49,7 +47,7 @@ The model has operators of `com.microsoft`, so the build must not have `--disabl
 
 
 def check_bundle(folder: Path, *, force: bool) -> None:
-    """See to it early that a bundle can be written.
+    """Fail early if a bundle cannot be written.
 
     Raises:
         UsageError: something is there, and is not to be replaced, or is no bundle.
@@ -65,7 +63,9 @@ def check_bundle(folder: Path, *, force: bool) -> None:
 
 
 def write_bundle(folder: Path, name: str, model: bytes, *, force: bool = False) -> Path:
-    """Write a folder with a model, its ORT format, its config, a README and checksums: whole or not at all.
+    """Write a bundle, whole or not at all.
+
+    It holds a model, its ORT format, its config, a README and checksums.
 
     Args:
         folder: what appears once it is complete.
@@ -81,25 +81,7 @@ def write_bundle(folder: Path, name: str, model: bytes, *, force: bool = False) 
         CompilerError: it cannot be written, or ONNX Runtime cannot convert the model.
     """
     check_bundle(folder, force=force)
-    files = bundle(name, model)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", suffix=".part", dir=folder.parent))
-    try:
-        complete, earlier = beside / "new", beside / "old"
-        complete.mkdir()
-        for path, content in files.items():
-            write_atomically(complete / path, content)
-        if folder.exists():
-            folder.rename(earlier)
-        try:
-            complete.rename(folder)
-        except BaseException:
-            if earlier.exists():
-                earlier.rename(folder)
-            raise
-    except OSError as error:
-        raise CompilerError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    write_folder(folder, {str(path): content for path, content in bundle(name, model).items()})
     return folder / MODEL
 
 

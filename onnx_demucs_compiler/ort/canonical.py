@@ -1,4 +1,4 @@
-"""The same bytes every time: ONNX Runtime lays one part of an ORT-format file out in an arbitrary order.
+"""Reproducible bytes of ORT format, part of which ONNX Runtime orders arbitrarily.
 
 A file begins with its root and with a table that resolves kernels, which ONNX Runtime writes in the order of
 a hash map, another one each time; the model follows and is always the same. Offsets inside a flatbuffer

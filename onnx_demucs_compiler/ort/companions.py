@@ -1,4 +1,4 @@
-"""What stands beside an ``.onnx`` file for reduced builds of ONNX Runtime."""
+"""The files beside an ``.onnx`` file for reduced builds of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def companion_paths(path: Path, *, ort_format: bool, ops_config: bool) -> tuple[Path, ...]:
-    """Where the files go that are asked for.
+    """The paths of the companion files that are asked for.
 
     Args:
         path: of the ``.onnx`` file.

@@ -36,11 +36,11 @@ _IDENTIFIER = slice(4, 8)
 """Where a flatbuffer says what it holds."""
 
 
-def ort_format(model: bytes, level: str = LEVEL, entries: Mapping[str, str] | None = None) -> bytes:
+def ort_format(model: bytes | Path, level: str = LEVEL, entries: Mapping[str, str] | None = None) -> bytes:
     """Convert an ONNX model, in the way of ``onnxruntime.tools.convert_onnx_models_to_ort``.
 
     Args:
-        model: content of an ``.onnx`` file.
+        model: content of an ``.onnx`` file, or its path, beside which weights in other files are looked for.
         level: how far ONNX Runtime optimises the graph first, one of :data:`LEVELS`.
         entries: of the session's configuration.
 
@@ -55,6 +55,7 @@ def ort_format(model: bytes, level: str = LEVEL, entries: Mapping[str, str] | No
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = LEVELS[level]
         options.optimized_model_filepath = str(converted)
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.save_model_format", "ORT")
         for key, value in (entries or {}).items():
             options.add_session_config_entry(key, value)
@@ -63,7 +64,7 @@ def ort_format(model: bytes, level: str = LEVEL, entries: Mapping[str, str] | No
 
 
 def as_ort_format(path: Path) -> bytes:
-    """What is in an ``.ort`` file, or what :func:`ort_format` makes of an ``.onnx`` file.
+    """The content of an ``.ort`` file, or :func:`ort_format` of an ``.onnx`` file.
 
     Raises:
         CompilerError: there is no such file, or it is neither.
@@ -73,14 +74,14 @@ def as_ort_format(path: Path) -> bytes:
     content = path.read_bytes()
     try:
         if content[_IDENTIFIER] != b"ORTM":
-            return ort_format(content)
+            return ort_format(path)
         _open(content, onnxruntime.SessionOptions())
     except CompilerError as error:
         raise CompilerError(f"{path}: {error}") from error
     return content
 
 
-def _open(model: bytes, options: onnxruntime.SessionOptions) -> None:
+def _open(model: bytes | Path, options: onnxruntime.SessionOptions) -> None:
     options.log_severity_level = LOG_FATAL_ONLY
     try:
         onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

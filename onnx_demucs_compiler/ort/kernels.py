@@ -1,4 +1,4 @@
-"""Which kernels of ONNX Runtime a model needs, and which ones a reduced-operator config keeps."""
+"""The kernels that a model needs, and those that a config keeps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Operator(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """An input or output of an operator in all of its versions: types are not told apart by version."""
+    """An input or output of an operator, in all of its versions."""
 
     domain: str
     operator: str
@@ -61,7 +61,7 @@ class Kernels:
 
 
 def resolved(models: Iterable[bytes | memoryview]) -> Kernels:
-    """What the nodes of ORT-format models resolve to, those in the bodies of loops included.
+    """The kernels of ORT-format models' nodes, bodies of loops included.
 
     A node of an ORT-format model holds the version under which its kernel is looked up.
     """
@@ -80,7 +80,7 @@ def resolved(models: Iterable[bytes | memoryview]) -> Kernels:
 
 
 def _nodes(graph: Any, outer: dict[bytes, str]) -> Iterator[tuple[Any, dict[bytes, str]]]:
-    """Every node of a graph and of its bodies, with the types of the values that it can name."""
+    """Every node of a graph and its bodies, with types in scope."""
     type_of = outer | {
         value.Name(): FbsTypeInfo.typeinfo_to_str(value.Type())
         for value in items(graph, "NodeArgs")
@@ -94,7 +94,7 @@ def _nodes(graph: Any, outer: dict[bytes, str]) -> Iterator[tuple[Any, dict[byte
 
 
 def kept(config: bytes) -> Kernels:
-    """What a reduced-operator config keeps, as the build of ONNX Runtime reads it.
+    """The kernels that a reduced-operator config keeps in a build.
 
     Types are those that the build would write into its C++; an argument without any is not restricted.
 

@@ -1,4 +1,4 @@
-"""What files for reduced builds of ONNX Runtime are called."""
+"""The names of files for reduced builds of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def ort_path(path: Path) -> Path:
-    """Where the ORT-format model of an ``.onnx`` file goes."""
+    """The path of an ``.onnx`` file's ORT-format model."""
     return path.with_suffix(".ort")
 
 
 def config_path(path: Path) -> Path:
-    """Where its reduced-operator config goes, under the name that ort-builder and ONNX Runtime's tool use."""
+    """The path of its config, as ONNX Runtime's own tool names it."""
     return path.with_suffix(".required_operators_and_types.config")

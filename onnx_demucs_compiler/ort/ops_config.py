@@ -1,4 +1,4 @@
-"""The reduced-operator config: what ONNX Runtime is built with, for these models and no others."""
+"""The reduced-operator config, which tells ONNX Runtime's build what models need."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ops_config(models: Sequence[bytes | memoryview]) -> bytes:
 
 
 def _generated(models: Sequence[bytes | memoryview]) -> bytes:
-    """As ONNX Runtime's tool writes it, but for the paths in its comments."""
+    """The config as ONNX Runtime's tool writes it, without paths in comments."""
     with tempfile.TemporaryDirectory(prefix="onnx-demucs-ort-") as folder:
         paths = [Path(folder, f"{index}.ort") for index in range(len(models))]
         for path, model in zip(paths, models, strict=True):
@@ -54,7 +54,7 @@ def _generated(models: Sequence[bytes | memoryview]) -> bytes:
 
 
 def check_ops_config(config: bytes, models: Sequence[bytes | memoryview]) -> None:
-    """See to it that a config keeps every kernel that models need, and no other.
+    """Fail if a config keeps too few or too many kernels.
 
     Raises:
         CompilerError: it is no config, or lacks an operator, version or type, or has one too many.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def _logging_left_alone() -> Iterator[None]:
-    """The tools give the root logger a handler when they are imported, and their own a level."""
+    """Undo what the tools do to logging when they are imported."""
     root = logging.getLogger()
     handlers = root.handlers[:]
     try:
@@ -34,6 +34,6 @@ __all__ = ["FbsTypeInfo", "create_config_from_models", "fbs", "items", "parse_co
 
 
 def items(table: Any, vector: str) -> Iterator[Any]:
-    """The entries of a vector of a flat buffer's table, by the name that ``fbs`` gives it."""
+    """The entries of a flat buffer's vector, by the name in ``fbs``."""
     entry, length = getattr(table, vector), getattr(table, f"{vector}Length")()
     return (entry(index) for index in range(length))

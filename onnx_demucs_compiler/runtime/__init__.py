@@ -1,4 +1,4 @@
-"""Separation with numpy, onnxruntime, soundfile and soxr alone: nothing here imports torch or demucs."""
+"""Separation without torch or demucs: numpy, onnxruntime, soundfile and soxr."""
 
 from onnx_demucs_compiler.runtime.encoding import Encoding
 from onnx_demucs_compiler.runtime.separator import SeparatedSong, Separator

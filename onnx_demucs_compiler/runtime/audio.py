@@ -1,9 +1,11 @@
-"""Reading songs in blocks, at the rate and with the channels of the model."""
+"""Songs read in blocks, at the model's rate and with its channels."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,14 @@ import soundfile
 import soxr
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime.channels import channels_left_out, downmix_matrix
+from onnx_demucs_compiler.runtime.containers import find_parts, first_byte, stream_parts
+from onnx_demucs_compiler.runtime.containers.kinds import BEGINNING, conversion, describe_unreadable
+from onnx_demucs_compiler.runtime.containers.part import Part, Span, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
@@ -23,33 +30,86 @@ if TYPE_CHECKING:
 BLOCK = 1 << 16
 """Samples per channel that a block holds, about."""
 
+_WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+"""Bytes of a sample in encodings that are not compressed."""
 
-def check_song(path: Path, channels: int) -> None:
-    """Make sure, without decoding it, that a file is a song that a model of ``channels`` can take.
+
+def check_song(path: Path, channels: int, *, downmix: bool = False) -> list[str]:
+    """Fail if a model of ``channels`` cannot take an undecoded song.
+
+    Args:
+        path: the song.
+        channels: of the model.
+        downmix: whether all channels are to be mixed; see :func:`downmix_matrix`.
+
+    Returns:
+        Warnings, a line each: of channels that are left out, and of a header that counts other samples than
+        there are, and of an Ogg stream without its end.
 
     Raises:
         CompilerError: there is no such file, it is no audio, it holds none, or its channels do not convert.
+        UsageError: its channels are to be mixed, and nobody knows how.
         OSError: the file may not be read.
     """
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    with path.open("rb") as bare:
-        if not bare.read(1):
+    rates, seconds = [], []
+    warnings: list[str] = []
+    with path.open("rb") as file:
+        if not file.read(1):
             raise CompilerError(f"{path}: the file is empty (0 bytes)")
-    with _open(path) as file:
-        if file.frames == 0:
-            raise CompilerError(f"{path}: the file holds no audio (0 seconds)")
-        if 1 < file.channels < channels:
-            raise CompilerError(f"{path}: has {file.channels} channels, and the model takes {channels}")
+        parts = _parts(file)
+        for part in parts:
+            with _open(path, file, part) as (sound, _):
+                if 1 < sound.channels < channels:
+                    raise CompilerError(
+                        f"{path}: has {sound.channels} channels, and the model takes {channels}"
+                    )
+                warnings += _of_channels(path, sound, channels, downmix=downmix)
+                rates.append(sound.samplerate)
+                seconds.append(Fraction(sound.frames, sound.samplerate))
+    there = sum(seconds, Fraction(0))
+    if there == 0:
+        raise CompilerError(f"{path}: the file holds no audio (0 seconds)")
+    counted = there if parts[0].counted is None else seconds[0] * parts[0].counted
+    if counted != there:
+        warnings.append(_miscounted(path, counted, there, rates[0]))
+    if any(part.is_cut for part in parts):
+        warnings.append(f"{path}: it ends before its last page; it was cut short or damaged")
+    return list(dict.fromkeys(warnings))
 
 
-def read_blocks(path: Path, sample_rate: int, channels: int) -> Iterator[Audio]:
+def _of_channels(path: Path, sound: soundfile.SoundFile, channels: int, *, downmix: bool) -> list[str]:
+    """Warnings of channels left out; none for a mix of all.
+
+    It fails where no such mix is known.
+    """
+    if downmix:
+        downmix_matrix(path, sound, channels)
+        return []
+    return channels_left_out(path, sound, channels)
+
+
+def _miscounted(path: Path, counted: Fraction, there: Fraction, rate: int) -> str:
+    """The warning of a header that counts other samples than there are.
+
+    ``rate`` is in Hz.
+    """
+    claim = f"{path}: its header counts {int(counted * rate)} samples ({float(counted):.1f} s)"
+    truth = f"{int(there * rate)} ({float(there):.1f} s)"
+    if counted < there:
+        return f"{claim}, and the file holds {truth}; all of them are read"
+    return f"{claim}, and the file holds only {truth}; it was cut short or damaged"
+
+
+def read_blocks(path: Path, sample_rate: int, channels: int, *, downmix: bool = False) -> Iterator[Audio]:
     """Decode a song block by block.
 
     Args:
         path: a song that :func:`check_song` accepts.
         sample_rate: in Hz; the song is resampled to it where it has another.
         channels: of the blocks; see :func:`convert_channels`.
+        downmix: mix more than two channels as :func:`downmix_matrix` says.
 
     Yields:
         float32 ``[channels, n]``, of about :data:`BLOCK` samples each.
@@ -57,19 +117,25 @@ def read_blocks(path: Path, sample_rate: int, channels: int) -> Iterator[Audio]:
     Raises:
         CompilerError: a sample is not a finite number, or the file is damaged.
     """
-    with _open(path) as file:
-        blocks = (convert_channels(block, channels) for block in _decode(path, file, sample_rate))
-        if file.samplerate == sample_rate:
-            yield from blocks
-        else:
-            yield from _resample(blocks, file.samplerate, sample_rate, channels)
+    seconds = 0.0
+    with path.open("rb") as file:
+        for part in _parts(file):
+            with _open(path, file, part) as (sound, span):
+                matrix = downmix_matrix(path, sound, channels) if downmix else None
+                decoded = _decode(path, sound, span, sample_rate, seconds)
+                blocks = (convert_channels(block, channels, matrix) for block in decoded)
+                if sound.samplerate == sample_rate:
+                    yield from blocks
+                else:
+                    yield from _resample(blocks, sound.samplerate, sample_rate, channels)
+                seconds += sound.frames / sound.samplerate
 
 
 def read_excerpt(path: Path, channels: int, samples: int, sample_rate: int) -> Audio:
     """The middle of a song, where intros are over.
 
     Args:
-        path: the song.
+        path: a song that :func:`check_song` accepts.
         channels: to convert to; see :func:`convert_channels`.
         samples: length of the excerpt; a shorter song is followed by zeros.
         sample_rate: in Hz, to resample to.
@@ -78,20 +144,23 @@ def read_excerpt(path: Path, channels: int, samples: int, sample_rate: int) -> A
         float32 ``[channels, samples]``.
 
     Raises:
-        CompilerError: the file cannot be read as audio.
+        CompilerError: a sample is not a finite number, or the file is damaged.
     """
-    check_song(path, channels)
     song = np.concatenate(list(read_blocks(path, sample_rate, channels)), axis=1)
     start = max(0, (song.shape[1] - samples) // 2)
     excerpt = song[:, start : start + samples]
     return np.pad(excerpt, ((0, 0), (0, samples - excerpt.shape[1])))
 
 
-def convert_channels(block: Audio, channels: int) -> Audio:
-    """Give audio ``[C, n]`` another number of channels, as demucs does.
+def convert_channels(block: Audio, channels: int, matrix: Audio | None = None) -> Audio:
+    """Convert audio ``[C, n]`` to another number of channels.
+
+    It takes a matrix ``[channels, C]``, or does as demucs does.
 
     To mono: the mean. From mono: copies. Otherwise the first ``channels``.
     """
+    if matrix is not None:
+        return matrix @ block
     if channels == 1:
         mono: Audio = block.mean(axis=0, keepdims=True)
         return mono
@@ -101,24 +170,54 @@ def convert_channels(block: Audio, channels: int) -> Audio:
 
 
 def first_bad_sample(block: Audio) -> int | None:
-    """The position of the first sample of ``[C, n]`` that is NaN or infinite in some channel, if any is."""
+    """The position of the first non-finite sample of ``[C, n]``, if any."""
     bad = ~np.isfinite(block).all(axis=0)
     return int(bad.argmax()) if bad.any() else None
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _parts(file: BinaryIO) -> list[Part]:
+    parts = find_parts(file)
+    if _opens(file, parts[0]) or describe_unreadable(_beginning(file), ""):
+        return parts
+    frames = stream_parts(file, parts[0].start, parts[-1].end)
+    return frames or [replace(part, tells_end=False) for part in parts]
+
+
+def _opens(file: BinaryIO, part: Part) -> bool:
+    """True if libsndfile knows the format; of MPEG audio not its end."""
+    try:
+        with _unheard(), soundfile.SoundFile(Span(file, part)) as sound:
+            return bool(sound.format != "MP3")
+    except soundfile.LibsndfileError:
+        return False
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    return read_at(file, first_byte(file), BEGINNING)
+
+
+@contextmanager
+def _open(path: Path, file: BinaryIO, part: Part) -> Iterator[tuple[soundfile.SoundFile, Span]]:
+    span = Span(file, part)
     try:
         with _unheard():
-            return soundfile.SoundFile(path)
+            sound = soundfile.SoundFile(span)
     except soundfile.LibsndfileError as error:
-        raise CompilerError(f"{path}: cannot be read as audio ({error.error_string})") from error
-    except TypeError as error:  # headerless by its extension (.raw): soundfile wants to be told the rate
-        raise CompilerError(f"{path}: cannot be read as audio (raw samples say no sample rate)") from error
+        span.raise_error()
+        kind = describe_unreadable(_beginning(file), path.name)
+        raise CompilerError(f"{path}: {kind or f'cannot be read as audio ({error.error_string})'}") from error
+    span.raise_error()
+    span.forget_reads()
+    with sound:
+        yield sound, span
 
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Keep off stderr what libmpg123 writes there, past Python, of damage that it gets over."""
+    """Keep libmpg123's messages on damage that it survives off stderr.
+
+    It writes them past Python.
+    """
     try:
         stderr = os.dup(2)
     except OSError:  # closed: nobody would hear
@@ -133,27 +232,50 @@ def _unheard() -> Iterator[None]:
         os.close(stderr)
 
 
-def _decode(path: Path, file: soundfile.SoundFile, sample_rate: int) -> Iterator[Audio]:
-    """Blocks ``[C, n]`` at the file's own rate, no longer than :data:`BLOCK` once at ``sample_rate``."""
-    frames = min(BLOCK, max(1, BLOCK * file.samplerate // sample_rate))
+def _decode(
+    path: Path, sound: soundfile.SoundFile, span: Span, sample_rate: int, began: float
+) -> Iterator[Audio]:
+    """Blocks ``[C, n]`` at the recording's own rate.
+
+    None is longer than :data:`BLOCK` once at ``sample_rate``.
+
+    Args:
+        path: of the file, for errors.
+        sound: the recording.
+        span: what it is read from.
+        sample_rate: in Hz.
+        began: the seconds of the song that come before the recording.
+    """
+    frames = min(BLOCK, max(1, BLOCK * sound.samplerate // sample_rate))
     position = 0
     while True:
         try:
-            with _unheard() if file.format == "MP3" else nullcontext():
-                block = file.read(frames, dtype="float32", always_2d=True).T
+            with _unheard() if sound.subtype.startswith("MPEG") else nullcontext():
+                block = sound.read(frames, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
-            time = position / file.samplerate
+            span.raise_error()
+            time = began + position / sound.samplerate
             raise CompilerError(f"{path}: damaged after {time:.1f} s ({error.error_string})") from error
+        span.raise_error()
         if block.shape[1] == 0:
-            return
+            break
         bad = first_bad_sample(block)
         if bad is not None:
-            time = (position + bad) / file.samplerate
+            time = began + (position + bad) / sound.samplerate
             raise CompilerError(
                 f"{path}: the sample at {time:.3f} s is not a finite number (NaN or infinity)"
             )
         yield block
         position += block.shape[1]
+    if position < sound.frames:
+        raise CompilerError(
+            f"{path}: damaged: {sound.frames - position} of {sound.frames} samples are not there"
+        )
+    if span.holds_more(sound.channels * _WIDTHS.get(sound.subtype, 1)):
+        raise CompilerError(
+            f"{path}: {span.unread} bytes behind the {position} samples that its header counts cannot be "
+            f"read; convert it first: {conversion(path.name)}"
+        )
 
 
 def _resample(blocks: Iterator[Audio], source_rate: int, target_rate: int, channels: int) -> Iterator[Audio]:

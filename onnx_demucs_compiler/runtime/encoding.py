@@ -1,4 +1,4 @@
-"""How stems become audio files: demucs' clip handling and sample formats, in constant memory."""
+"""Stems as audio files: demucs' clip handling and formats, in constant memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Encoding:
         format: ``wav`` or ``flac``.
         float32: 32-bit float samples in place of 16-bit integers (``wav`` only).
         clip_mode: how samples beyond full scale are avoided: ``rescale`` the whole stem, ``clamp`` them
-            to ±0.99, or ``none``, which leaves them to the clamp to ±1 that every format gets.
+            to ±0.99, or ``none``: floats as computed (demucs clamps them to ±1), integers clamped to ±1.
 
     Raises:
         UsageError: flac has no float samples.
@@ -59,8 +59,10 @@ class Encoding:
             audio: a part of the stem.
             peak: the largest magnitude in the whole stem.
         """
-        clamped = np.clip(self._prevent_clip(audio, peak), -1, 1)
-        return clamped if self.float32 else (clamped * np.float32(INT16_MAX)).astype(np.int16)
+        unclipped = self._prevent_clip(audio, peak)
+        if self.float32:
+            return unclipped
+        return (np.clip(unclipped, -1, 1) * np.float32(INT16_MAX)).astype(np.int16)
 
     def container(self, samples: int) -> str:
         """The soundfile format that holds so many samples, all channels together."""
@@ -77,7 +79,7 @@ class Encoding:
 
 
 class RawStem:
-    """A stem on its way: bare float32 samples on disk, kept until the peak of the whole stem is known."""
+    """Float32 samples of a stem on disk, until its peak is known."""
 
     def __init__(self, path: Path, channels: int) -> None:
         """Start an empty stem in a new file at ``path``."""
@@ -117,7 +119,7 @@ class RawStem:
         self.path.unlink()
 
     def _blocks(self) -> Iterator[Audio]:
-        """What was appended, in blocks ``[n, C]``."""
+        """The samples appended, in blocks ``[n, C]``."""
         with self.path.open("rb") as file:
             while samples := file.read(BLOCK * self._channels * np.dtype(np.float32).itemsize):
                 yield np.frombuffer(samples, np.float32).reshape(-1, self._channels)

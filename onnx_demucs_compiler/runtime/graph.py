@@ -1,4 +1,4 @@
-"""An artefact opened: from mixes to stems, whatever its interface and batch."""
+"""An artifact opened: from mixes to stems, whatever its interface and batch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.metadata import ArtifactMetadata
-from onnx_demucs_compiler.runtime.interfaces import INTERFACES, Cut, Track
+from onnx_demucs_compiler.runtime.interfaces import HOSTS, Cut, host_side
 from onnx_demucs_compiler.runtime.session import create_session, in_one_line
 from onnx_demucs_compiler.runtime.spectrum import OVERLAPPING
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onnx_demucs_compiler.runtime.audio import Audio
-    from onnx_demucs_compiler.runtime.interfaces import Shape
+    from onnx_demucs_compiler.view.ports import Shape
 
 
 class Graph:
-    """One artefact in one session, checked against what it says of itself.
+    """One artifact in one session, checked against what it says of itself.
 
     Attributes:
-        metadata: what the artefact says of itself.
+        metadata: what the artifact says of itself.
         batch: the mixes that a run takes at most. A graph of open batch gets them one at a time: on a CPU
             more of them take about as long together as one by one, and more memory.
         takes_tracks: whether a mix is a track of any length, at its own level, and not a normalised segment.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open an artefact.
+        """Open an artifact.
 
         Args:
             path: an ``.onnx`` or ``.ort`` file.
@@ -44,11 +44,10 @@ class Graph:
         self._session = create_session(path, threads)
         ports, results, props = _declared(self._session, path)
         self.metadata = ArtifactMetadata.from_props(props)
-        _check_facts(self.metadata)
+        check_separator(self.metadata)
         self.batch = 1 if self.metadata.batch == "dynamic" else int(self.metadata.batch)
         self.takes_tracks = self.metadata.overlap is not None
-        interface = Track if self.takes_tracks else INTERFACES[self.metadata.interface]
-        self._interface = interface(self.metadata)
+        self._interface = host_side(self.metadata)
         self._check_ports("inputs", ports, self._interface.inputs)
         self._check_ports("outputs", results, self._interface.outputs)
         self._names = [port.name for port in ports]
@@ -85,7 +84,10 @@ class Graph:
 
 
 def _declared(session: Any, path: Path) -> tuple[Sequence[Any], Sequence[Any], Mapping[str, str]]:
-    """Inputs, outputs and metadata of a model, whose texts a damaged file may hold in any bytes."""
+    """Inputs, outputs and metadata of a model.
+
+    In a damaged file their texts may be any bytes.
+    """
     try:
         ports, results = session.get_inputs(), session.get_outputs()
         for port in (*ports, *results):
@@ -95,12 +97,16 @@ def _declared(session: Any, path: Path) -> tuple[Sequence[Any], Sequence[Any], M
         raise CompilerError(f"{path} is damaged: its texts are not UTF-8; compile it again") from error
 
 
-def _check_facts(metadata: ArtifactMetadata) -> None:
-    """See to it that the metadata holds what separation needs."""
-    if metadata.interface not in INTERFACES:
+def check_separator(metadata: ArtifactMetadata) -> None:
+    """Fail if the metadata lacks what separation needs.
+
+    Raises:
+        CompilerError: it does.
+    """
+    if metadata.interface not in HOSTS:
         raise CompilerError(
             f"this model has the interface {metadata.interface}, which this version of onnx-demucs does not "
-            f"know; it knows {', '.join(INTERFACES)}"
+            f"know; it knows {', '.join(HOSTS)}"
         )
     if metadata.batch != "dynamic" and not (metadata.batch.isdecimal() and int(metadata.batch) >= 1):
         raise CompilerError(
@@ -112,24 +118,32 @@ def _check_facts(metadata: ArtifactMetadata) -> None:
             f"the model's metadata names {len(metadata.sources)} stems, and other_method "
             f"{metadata.other_method} stands for two; compile it again"
         )
+    if len(set(metadata.sources)) < len(metadata.sources):
+        raise CompilerError(
+            f"the model's metadata names a stem twice ({', '.join(metadata.sources)}); give each source "
+            "a name of its own and compile it again"
+        )
     needed = {
         "stems": len(metadata.sources),
         "sample rate": metadata.sample_rate,
         "channels": metadata.audio_channels,
         "segment": metadata.segment,
     }
-    if issubclass(INTERFACES[metadata.interface], Cut):
+    if issubclass(HOSTS[metadata.interface], Cut):
         needed["n_fft"] = metadata.n_fft // OVERLAPPING
     missing = [fact for fact, value in needed.items() if value < 1]
     if missing:
         raise CompilerError(
-            f"the model's metadata tells no {' and no '.join(missing)}, and without that no song can be "
+            f"the model's metadata has no {' and no '.join(missing)}, without which no song can be "
             "separated; compile a separator"
         )
 
 
 def _fit(ports: Sequence[Any], wanted: Mapping[str, Shape]) -> bool:
-    """Whether ports are those described, in their order; a port that is the only one may have any name."""
+    """True if ports match the description, in order.
+
+    The only port of a side may have any name.
+    """
     return len(ports) == len(wanted) and all(
         (port.name == name or len(ports) == 1) and _accepts(port.shape, shape)
         for port, (name, shape) in zip(ports, wanted.items(), strict=True)
@@ -137,7 +151,7 @@ def _fit(ports: Sequence[Any], wanted: Mapping[str, Shape]) -> bool:
 
 
 def _accepts(declared: Sequence[int | str | None], shape: Shape) -> bool:
-    """Whether each size is the one described, or is left open."""
+    """True if each size is the one described, or open."""
     return len(declared) == len(shape) and all(
         size == wanted or not isinstance(size, int) for size, wanted in zip(declared, shape, strict=True)
     )

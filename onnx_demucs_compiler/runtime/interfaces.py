@@ -1,6 +1,7 @@
-"""What a graph of each interface takes for a mix, and how stems come out of what it gives.
+"""The inputs that each interface takes for a mix, and its stems.
 
-The runtime's side of :mod:`onnx_demucs_compiler.interface`, which makes such graphs and needs torch.
+The runtime's side of :mod:`onnx_demucs_compiler.view.cuts`, which makes such graphs and needs torch; the
+ports of both are those of :mod:`onnx_demucs_compiler.view.ports`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnx_demucs_compiler.runtime.spectrum import Spectrum
+from onnx_demucs_compiler.view.ports import INTERFACES, TRACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onnx_demucs_compiler.metadata import ArtifactMetadata
+    from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
     from onnx_demucs_compiler.runtime.audio import Audio
-
-    Shape = tuple[int | str, ...]
-    """Sizes that stay open are names."""
+    from onnx_demucs_compiler.view.ports import Interface, Shape
 
 
 class Waveform:
@@ -29,14 +29,20 @@ class Waveform:
         outputs: the graph's outputs likewise.
     """
 
-    def __init__(self, metadata: ArtifactMetadata) -> None:
+    def __init__(self, metadata: ArtifactMetadata, ports: Interface) -> None:
         """Work out the shapes that the metadata stands for."""
-        batch: int | str = "batch" if metadata.batch == "dynamic" else int(metadata.batch)
-        samples: int | str = "samples" if metadata.length == "dynamic" else metadata.segment
-        self._mix: Shape = (batch, metadata.audio_channels, samples)
-        self._stems: Shape = (batch, len(metadata.sources), metadata.audio_channels, samples)
-        self.inputs: dict[str, Shape] = {"mix": self._mix}
-        self.outputs: dict[str, Shape] = {"stems": self._stems}
+        sizes = self._sizes(metadata)
+        self.inputs: dict[str, Shape] = {port.name: port.shape(sizes) for port in ports.inputs}
+        self.outputs: dict[str, Shape] = {port.name: port.shape(sizes) for port in ports.outputs}
+
+    def _sizes(self, metadata: ArtifactMetadata) -> dict[str, int | str]:
+        """The size of each axis, or its name where it stays open."""
+        return {
+            "B": "batch" if metadata.batch == "dynamic" else int(metadata.batch),
+            "S": len(metadata.sources),
+            "C": metadata.audio_channels,
+            "N": "samples" if metadata.length == "dynamic" else metadata.segment,
+        }
 
     def feeds(self, mix: Audio) -> tuple[Audio, ...]:
         """The graph's inputs for ``[B, C, N]``."""
@@ -50,42 +56,39 @@ class Waveform:
 class Cut(Waveform):
     """A model whose STFT and inverse STFT are left to the host."""
 
-    def __init__(self, metadata: ArtifactMetadata) -> None:
+    def __init__(self, metadata: ArtifactMetadata, ports: Interface) -> None:
         """Make the STFT that the metadata stands for."""
-        super().__init__(metadata)
         self._spectrum = Spectrum(metadata.n_fft)
-        frames: int | str = (
-            "frames" if metadata.length == "dynamic" else self._spectrum.frames(metadata.segment)
-        )
-        self._grid: Shape = (metadata.n_fft // 2, frames)
+        super().__init__(metadata, ports)
+
+    def _sizes(self, metadata: ArtifactMetadata) -> dict[str, int | str]:
+        """Those of the spectrum too."""
+        return super()._sizes(metadata) | {
+            "2C": 2 * metadata.audio_channels,
+            "F": metadata.n_fft // 2,
+            "T": "frames" if metadata.length == "dynamic" else self._spectrum.frames(metadata.segment),
+        }
 
     def feeds(self, mix: Audio) -> tuple[Audio, ...]:
         """The graph's inputs for ``[B, C, N]``."""
         return self._arrange(mix, *self._spectrum.analyse(mix))
 
     def stems(self, outputs: Sequence[Audio]) -> Audio:
-        """``[B, S, C, N]``: each stem is the inverse STFT of its spectrum, plus its waveform."""
+        """``[B, S, C, N]``: each stem's spectrum, transformed back, plus its waveform."""
         real, imag, waveform = self._parts(outputs)
         return self._spectrum.synthesise(real, imag, waveform.shape[-1]) + waveform
 
     def _arrange(self, mix: Audio, real: Audio, imag: Audio) -> tuple[Audio, ...]:
-        """A mix and its spectrum ``[B, C, F, T]`` in the order and layout of the inputs."""
+        """A mix and its spectrum ``[B, C, F, T]`` as the graph's inputs."""
         raise NotImplementedError
 
     def _parts(self, outputs: Sequence[Audio]) -> tuple[Audio, Audio, Audio]:
-        """Spectrum ``[B, S, C, F, T]``, in two parts, and waveform ``[B, S, C, N]`` from the outputs."""
+        """Spectrum ``[B, S, C, F, T]`` in two parts, and waveform ``[B, S, C, N]``."""
         raise NotImplementedError
 
 
 class Core(Cut):
     """Real and imaginary parts in turn, as channels."""
-
-    def __init__(self, metadata: ArtifactMetadata) -> None:
-        """Lay the ports out."""
-        super().__init__(metadata)
-        channels = 2 * metadata.audio_channels
-        self.inputs = {"mix": self._mix, "mag": (self._mix[0], channels, *self._grid)}
-        self.outputs = {"spec_out": (*self._stems[:2], channels, *self._grid), "time_out": self._stems}
 
     def _arrange(self, mix: Audio, real: Audio, imag: Audio) -> tuple[Audio, ...]:
         batch, channels, bins, frames = real.shape
@@ -99,13 +102,6 @@ class Core(Cut):
 class Spectral(Cut):
     """Real and imaginary parts as arrays of their own."""
 
-    def __init__(self, metadata: ArtifactMetadata) -> None:
-        """Lay the ports out."""
-        super().__init__(metadata)
-        part, out_part = (*self._mix[:2], *self._grid), (*self._stems[:3], *self._grid)
-        self.inputs = {"spec_real": part, "spec_imag": part, "audio": self._mix}
-        self.outputs = {"out_spec_real": out_part, "out_spec_imag": out_part, "out_wave": self._stems}
-
     def _arrange(self, mix: Audio, real: Audio, imag: Audio) -> tuple[Audio, ...]:
         return real, imag, mix
 
@@ -117,12 +113,6 @@ class Spectral(Cut):
 class Openkara(Cut):
     """Real and imaginary parts along an axis of their own."""
 
-    def __init__(self, metadata: ArtifactMetadata) -> None:
-        """Lay the ports out."""
-        super().__init__(metadata)
-        self.inputs = {"spectral": (*self._mix[:2], 2, *self._grid), "mix": self._mix}
-        self.outputs = {"spectral_out": (*self._stems[:3], 2, *self._grid), "time_out": self._stems}
-
     def _arrange(self, mix: Audio, real: Audio, imag: Audio) -> tuple[Audio, ...]:
         return np.stack([real, imag], axis=2), mix
 
@@ -132,13 +122,11 @@ class Openkara(Cut):
 
 
 class Track(Waveform):
-    """The whole model for a whole track, cut into segments inside the graph."""
+    """The whole model for a whole track, which the graph itself cuts."""
 
-    def __init__(self, metadata: ArtifactMetadata) -> None:
-        """Lay the ports out."""
-        super().__init__(metadata)
-        self.inputs = {"mix": (metadata.audio_channels, "samples")}
-        self.outputs = {"stems": (len(metadata.sources), metadata.audio_channels, "samples")}
+    def _sizes(self, metadata: ArtifactMetadata) -> dict[str, int | str]:
+        """A track is of any length."""
+        return super()._sizes(metadata) | {"N": "samples"}
 
     def feeds(self, mix: Audio) -> tuple[Audio, ...]:
         """The graph's input for ``[1, C, N]``."""
@@ -149,9 +137,16 @@ class Track(Waveform):
         return outputs[0][None]
 
 
-INTERFACES: dict[str, type[Waveform]] = {
+HOSTS: dict[str, type[Waveform]] = {
     "waveform": Waveform,
     "core": Core,
     "spectral": Spectral,
     "openkara": Openkara,
 }
+
+
+def host_side(metadata: ArtifactMetadata) -> Waveform:
+    """The host's side of the interface that an artifact has."""
+    if metadata.overlap is not None:
+        return Track(metadata, TRACK)
+    return HOSTS[metadata.interface](metadata, INTERFACES[metadata.interface])

@@ -1,27 +1,91 @@
-"""Where stems go, so that whatever happens a folder holds complete files only."""
+"""Folders of stems, which hold complete files only, whatever happens."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+RESERVED = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[1-9¹²³]|CONIN\$|CONOUT\$) *(\.|$)", re.IGNORECASE)
+"""Devices, whatever follows the dot: Windows makes no file of such a name (Microsoft, Naming Files, 2024)."""
+
+MANGLED = re.compile(r"[. ]$|[\x00-\x1f\x7f\ud800-\udfff]")
+"""Dots and spaces at the end, which Windows drops; control characters; bytes that are no UTF-8."""
+
+
 def safe_name(name: str) -> str:
-    """Make a name that any file system takes as one component of a path."""
-    return re.sub(r"[^\w.=+ -]", "_", name).lstrip(".") or "_"
+    """A name that every file system takes as one path component."""
+    safe = re.sub(r"[^\w.=+ -]", "_", name).lstrip(".").rstrip(". ") or "_"
+    return f"_{safe}" if RESERVED.match(safe) else safe
+
+
+def check_distinct(names: Iterable[tuple[str, str]], advice: str) -> None:
+    """Make sure that no system takes two files or folders for one.
+
+    Some ignore case, and some the form in which Unicode writes a letter.
+
+    Args:
+        names: of each, what the user calls it and its name on disk.
+        advice: what to do otherwise.
+
+    Raises:
+        UsageError: two of them are.
+    """
+    seen: dict[str, str] = {}
+    for called, name in names:
+        folded = unicodedata.normalize("NFD", name).casefold()
+        if folded in seen:
+            raise UsageError(
+                f"{seen[folded]} and {called} would both be written to {name}, here or on another system; "
+                f"{advice}"
+            )
+        seen[folded] = called
+
+
+def track_name(song: Path) -> str:
+    """The folder's name for a song: its file's stem, as in demucs.
+
+    Raises:
+        UsageError: on some system no folder has that name.
+    """
+    name = song.stem
+    if MANGLED.search(name) or RESERVED.match(name):
+        raise UsageError(
+            f"{song}: no folder for its stems can be called {name!r} on every system; rename the song"
+        )
+    return name
 
 
 def song_folder(out_dir: Path, model: str, song: Path) -> Path:
-    """Where the stems of a song go: ``OUT_DIR/MODEL/TRACK``, as demucs has it."""
-    return out_dir / safe_name(model) / song.stem
+    """The folder of a song's stems: ``OUT_DIR/MODEL/TRACK``, as in demucs.
+
+    Raises:
+        UsageError: see :func:`track_name`.
+    """
+    return out_dir / safe_name(model) / track_name(song)
+
+
+def stem_files(folder: Path, stems: Iterable[str], extension: str) -> dict[str, Path]:
+    """The file of each stem, by the stem's name.
+
+    Raises:
+        UsageError: two of them are one file to some system.
+    """
+    files = {stem: folder / f"{safe_name(stem)}.{extension}" for stem in stems}
+    check_distinct(
+        ((stem, file.name) for stem, file in files.items()),
+        "write one of them with --two-stems, or compile a choice with --stems",
+    )
+    return files
 
 
 def check_targets(targets: Iterable[Path], song: Path) -> None:
@@ -67,6 +131,9 @@ def scratch_folder(folder: Path, out_dir: Path) -> Iterator[Path]:
 
 
 def publish(files: Iterable[Path], folder: Path) -> None:
-    """Move finished files into ``folder`` of the same file system, each replacing its namesake at once."""
+    """Move finished files into ``folder``, each replacing its namesake atomically.
+
+    It is on the same file system.
+    """
     for file in files:
         file.replace(folder / file.name)

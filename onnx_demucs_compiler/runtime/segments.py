@@ -1,4 +1,4 @@
-"""Cutting a track into the segments a model takes, and adding its estimates up again, as demucs does.
+"""A track cut into segments, and their weighted sum, as in demucs.
 
 The arithmetic follows ``demucs.apply.apply_model(shifts=0, split=True)`` operation by operation in float32.
 """
@@ -47,17 +47,17 @@ class Segment:
     right: int
 
     def pad(self, audio: Audio) -> Audio:
-        """Bring the span ``[C, n]`` of the track to the length of the window."""
+        """Pad the span ``[C, n]`` of the track to the window's length."""
         return np.pad(audio, ((0, 0), (self.left, self.right)))
 
     def trim(self, estimate: Audio) -> Audio:
-        """Take the segment out of an estimate ``[S, C, N]`` of the whole window."""
+        """Crop an estimate ``[S, C, N]`` of the window to the segment."""
         first = self.start - self.window[0] + self.left
         return estimate[..., first : first + self.length]
 
 
 def stride_of(size: int, overlap: float) -> int:
-    """Samples from the start of one segment of ``size`` samples to that of the next.
+    """Samples between the starts of segments of ``size`` samples.
 
     Raises:
         UsageError: ``overlap`` is not in [0, 1), or leaves less than a sample.
@@ -71,7 +71,7 @@ def stride_of(size: int, overlap: float) -> int:
 
 
 def plan(track: int, size: int, stride: int) -> Iterator[Segment]:
-    """The segments, in order, that cover ``track`` samples with windows of ``size`` samples."""
+    """The segments that cover ``track`` samples with windows of ``size``, in order."""
     for start in range(0, track, stride):
         length = min(size, track - start)
         begin = start - (size - length) // 2
@@ -82,15 +82,27 @@ def plan(track: int, size: int, stride: int) -> Iterator[Segment]:
         )
 
 
+def first_short(track: int, size: int, stride: int) -> int:
+    """The start of the first segment that the track's end cuts short.
+
+    That end if there is none.
+    """
+    whole = max(0, (track - size) // stride + 1)
+    return min(whole * stride, track)
+
+
 def in_groups(segments: Iterable[Segment], size: int) -> Iterator[list[Segment]]:
-    """The segments in groups of ``size``, of which the last may be smaller."""
+    """The segments in groups of ``size``; the last may be smaller."""
     remaining = iter(segments)
     while group := list(islice(remaining, size)):
         yield group
 
 
 def triangle(size: int) -> Audio:
-    """The weight of each sample of a segment: rising to 1 in the middle, never 0; float32 ``[size]``."""
+    """The weight of each sample of a segment, float32 ``[size]``.
+
+    It rises to 1 in the middle and is never 0.
+    """
     rising = np.arange(1, size // 2 + 1, dtype=np.float32)
     falling = np.arange(size - size // 2, 0, -1, dtype=np.float32)
     weight = np.concatenate([rising, falling])
@@ -99,7 +111,7 @@ def triangle(size: int) -> Audio:
 
 
 class SlidingWindow:
-    """Serves spans of a stream of blocks ``[C, n]``, each starting no earlier than the one before."""
+    """Spans of a stream of blocks ``[C, n]``, in order of their starts."""
 
     def __init__(self, blocks: Iterable[Audio]) -> None:
         """Read from ``blocks`` no further than the spans asked for need."""
@@ -130,19 +142,19 @@ class OverlapAdd:
     """The weighted mean of overlapping estimates, handed out as it settles."""
 
     def __init__(self, sources: int, channels: int, size: int) -> None:
-        """Start at the beginning of a track, for segments of at most ``size`` samples."""
+        """Start at a track's beginning, for segments of ``size`` or less."""
         self._weight = triangle(size)
         self._sum = np.zeros((sources, channels, size), np.float32)
         self._weights = np.zeros(size, np.float32)
 
     def add(self, estimate: Audio) -> None:
-        """Add the estimate ``[S, C, n]`` of the segment that starts at the first unsettled sample."""
+        """Add the estimate ``[S, C, n]`` of the segment at the first unsettled sample."""
         length = estimate.shape[-1]
         self._sum[..., :length] += self._weight[:length] * estimate
         self._weights[:length] += self._weight[:length]
 
     def settle(self, count: int) -> Audio:
-        """Hand out the first ``count`` unsettled samples, ``[S, C, count]``, and move on past them."""
+        """Return the first ``count`` unsettled samples, ``[S, C, count]``, and pass them."""
         settled = self._sum[..., :count] / self._weights[:count]
         self._sum = _shift(self._sum, count)
         self._weights = _shift(self._weights, count)

@@ -1,8 +1,9 @@
-"""From a song to its stems, in memory that does not grow with the song."""
+"""From a song to its stems, in memory independent of its length."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -19,11 +20,13 @@ from onnx_demucs_compiler.runtime.output import (
     safe_name,
     scratch_folder,
     song_folder,
+    stem_files,
 )
 from onnx_demucs_compiler.runtime.segments import (
     DEFAULT_OVERLAP,
     OverlapAdd,
     SlidingWindow,
+    first_short,
     in_groups,
     plan,
     stride_of,
@@ -43,37 +46,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """What became of a song.
+    """The result for a song.
 
     Attributes:
         files: the stems written, by name.
         audio_seconds: how long the song is.
         processing_seconds: how long it took.
+        warnings: what the listener should know of the stems or the song, a line each.
     """
 
     files: dict[str, Path]
     audio_seconds: float
     processing_seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 class Separator:
-    """Separates audio with one artefact of the compiler.
+    """Separates audio with one artifact of the compiler.
 
     The result equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the normalisation of
-    ``demucs.api.Separator``. Where a track ends within a segment, that holds for models that are given whole
-    segments there, as HTDemucs is; a graph takes nothing shorter.
+    ``demucs.api.Separator``, but for the segments that the artifact's ``differing_segments`` names, of which
+    :meth:`separate_file` warns: a graph takes nothing shorter than a segment, and nothing around it.
 
     Attributes:
-        metadata: what the artefact says of itself.
+        metadata: what the artifact says of itself.
     """
 
     def __init__(
         self, model: Path | str, *, threads: int | None = None, overlap: float | None = None
     ) -> None:
-        """Load an artefact.
+        """Load an artifact.
 
         Args:
-            model: an artefact of any interface and batch, ``.onnx`` or ``.ort``.
+            model: an artifact of any interface and batch, ``.onnx`` or ``.ort``.
             threads: how many an operator may use; the machine's physical cores when None.
             overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
                 what a track graph was compiled with.
@@ -133,11 +138,12 @@ class Separator:
         encoding: Encoding | None = None,
         two_stems: str | None = None,
         other_method: OtherMethod = "add",
+        downmix: bool = False,
         progress: Progress | None = None,
     ) -> SeparatedSong:
         """Separate a song into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``.
 
-        In memory that does not grow with the song, unless the artefact takes whole tracks.
+        In memory that does not grow with the song, unless the artifact takes whole tracks.
 
         The song is read twice: once for its statistics, once to be separated. Nothing is put in place, and
         no file that was there is touched, before every stem is complete; if anything goes wrong, nothing is
@@ -150,11 +156,14 @@ class Separator:
             encoding: 16-bit wav, rescaled where it would clip, when None.
             two_stems: a source to be written with its complement only.
             other_method: what the complement is; see :func:`~.stems.mixdowns`.
+            downmix: mix surround channels to the model's, as :func:`~.channels.downmix_matrix` says, in place
+                of taking the first.
             progress: told the samples done and their number after each segment.
 
         Raises:
             CompilerError: the song is no usable audio, or the output cannot be written.
-            UsageError: the model has no source ``two_stems``, or not all that would be added up.
+            UsageError: the model has no source ``two_stems``, or not all that would be added up; or no folder
+                can be called what the song is, or two stems' files are one, on some system.
             OSError: reading or writing failed, as on a full disk.
         """
         began = monotonic()
@@ -162,46 +171,56 @@ class Separator:
         song, out_dir = Path(song), Path(out_dir)
         metadata = self.metadata
         stems = mixdowns(metadata.sources, two_stems, other_method, missing_sources(metadata))
-        check_song(song, metadata.audio_channels)
         folder = song_folder(out_dir, metadata.model, song)
-        files = {name: folder / f"{safe_name(name)}.{encoding.format}" for name in stems}
+        files = stem_files(folder, stems, encoding.format)
+        warnings = check_song(song, metadata.audio_channels, downmix=downmix)
         check_targets(files.values(), song)
+        read = partial(read_blocks, song, metadata.sample_rate, metadata.audio_channels, downmix=downmix)
         with scratch_folder(folder, out_dir) as scratch:
-            statistics = self._measure(song)
-            raw = self._separate_into(scratch, song, statistics, stems, progress)
+            statistics = TrackStatistics.of(read())
+            if statistics.length == 0:
+                raise CompilerError(f"{song}: the file holds no audio (0 seconds)")
+            raw = self._separate_into(scratch, read(), statistics, stems, progress)
             for name, file in files.items():
                 raw[name].encode(scratch / file.name, metadata.sample_rate, encoding)
             publish([scratch / file.name for file in files.values()], folder)
-        return SeparatedSong(files, statistics.length / metadata.sample_rate, monotonic() - began)
+        warnings += self._differing(song, statistics.length)
+        seconds = statistics.length / metadata.sample_rate
+        return SeparatedSong(files, seconds, monotonic() - began, tuple(warnings))
 
-    def _measure(self, song: Path) -> TrackStatistics:
-        statistics = TrackStatistics.of(self._read(song))
-        if statistics.length == 0:
-            raise CompilerError(f"{song}: the file holds no audio (0 seconds)")
-        return statistics
+    def _differing(self, song: Path, length: int) -> list[str]:
+        """A warning of the part that demucs computes otherwise, if any."""
+        start = first_short(length, self.metadata.segment, self._stride)
+        short = f"from {start / self.metadata.sample_rate:.1f} s to the end" if start else "throughout"
+        kind = self.metadata.differing_segments
+        if kind == "short" and start < length:
+            where, given = short, "shorter segments there"
+        elif kind == "all":
+            where = f"throughout, and most {short}" if 0 < start < length else "throughout"
+            given = "more audio around each segment, and shorter ones at the end"
+        else:
+            return []
+        return [f"{song}: the stems differ from those of demucs {where}; it gives this model {given}"]
 
     def _separate_into(
         self,
         scratch: Path,
-        song: Path,
+        blocks: Iterable[Audio],
         statistics: TrackStatistics,
         stems: Mapping[str, Mixdown],
         progress: Progress | None,
     ) -> dict[str, RawStem]:
         channels = self.metadata.audio_channels
         raw = {name: RawStem(scratch / f"{safe_name(name)}.f32", channels) for name in stems}
-        for mix, estimates in self._stream(self._read(song), statistics, progress):
+        for mix, estimates in self._stream(blocks, statistics, progress):
             for name, mixdown in stems.items():
                 raw[name].append(mixdown(mix, estimates))
         return raw
 
-    def _read(self, song: Path) -> Iterator[Audio]:
-        return read_blocks(song, self.metadata.sample_rate, self.metadata.audio_channels)
-
     def _stream(
         self, blocks: Iterable[Audio], statistics: TrackStatistics, progress: Progress | None
     ) -> Iterator[tuple[Audio, Audio]]:
-        """Yield the mix ``[C, n]`` and its sources ``[S, C, n]``, part by part, from blocks of the mix."""
+        """Yield the mix ``[C, n]`` and its sources ``[S, C, n]``, part by part."""
         metadata = self.metadata
         if self._graph.takes_tracks:
             track = np.concatenate(list(blocks), axis=1)

@@ -60,7 +60,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def physical_cores() -> int:
-    """Count the cores this process may run on, hyperthreads of one core counting once."""
+    """Count the physical cores this process may run on."""
     if sys.platform != "linux":
         return os.cpu_count() or 1
     cpus = os.sched_getaffinity(0)
@@ -68,7 +68,10 @@ def physical_cores() -> int:
 
 
 def _siblings(cpu: int) -> frozenset[int]:
-    """The logical CPUs that share a core with ``cpu``: itself alone where the kernel does not say."""
+    """The logical CPUs that share a core with ``cpu``.
+
+    It is alone where the kernel does not say.
+    """
     try:
         listed = (CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
     except OSError:

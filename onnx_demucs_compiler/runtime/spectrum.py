@@ -1,4 +1,4 @@
-"""The STFT and its inverse as demucs' hybrid models compute them (``_spec`` and ``_ispec``), in float32."""
+"""The STFT and its inverse in float32, as demucs' ``_spec`` and ``_ispec``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Spectrum:
         self._norm = np.float32(np.sqrt(n_fft))
 
     def frames(self, samples: int) -> int:
-        """How many frames so many samples have."""
+        """The number of frames of so many samples."""
         return -(-samples // self._hop)
 
     def analyse(self, audio: Audio) -> tuple[Audio, Audio]:
@@ -73,7 +73,10 @@ class Spectrum:
 
 
 def _reflect(audio: Audio, left: int, right: int) -> Audio:
-    """Extend ``[N]`` by its mirror image, and first by silence where it is too short: demucs' ``pad1d``."""
+    """Extend ``[N]`` by its mirror image, after silence if too short.
+
+    As demucs' ``pad1d``.
+    """
     short = max(0, max(left, right) + 1 - len(audio))
     silent_right = min(right, short)
     silent_left = short - silent_right

@@ -1,4 +1,4 @@
-"""The mean and deviation by which demucs normalises a whole track, gathered block by block."""
+"""The mean and deviation of a track for demucs' normalisation, in blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SILENCE = np.float32(1e-8)
 
 @dataclass(frozen=True)
 class TrackStatistics:
-    """What normalises a track: the mean and deviation of its mono mix-down.
+    """The mean and deviation of a track's mono mix-down.
 
     Attributes:
         length: samples per channel.
@@ -33,7 +33,10 @@ class TrackStatistics:
 
     @classmethod
     def of(cls, blocks: Iterable[Audio]) -> TrackStatistics:
-        """Gather from blocks ``[C, n]``, in float64, merging as Chan, Golub and LeVeque do (1979)."""
+        """Gather from blocks ``[C, n]``, in float64.
+
+        Merges as Chan, Golub and LeVeque do (1979).
+        """
         length, mean, squares = 0, 0.0, 0.0
         for block in blocks:
             count = block.shape[1]

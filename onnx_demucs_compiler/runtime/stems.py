@@ -1,4 +1,4 @@
-"""Which stems are written, and how each comes out of the model's sources: demucs' ``--two-stems``."""
+"""The stems to write, and their making from sources: demucs' ``--two-stems``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx_demucs_compiler.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onnx_demucs_compiler.metadata import ArtifactMetadata
+    from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
     from onnx_demucs_compiler.runtime.audio import Audio
 
 OtherMethod = Literal["add", "minus", "none"]
@@ -47,6 +47,11 @@ def mixdowns(
             f"no_{two_stems} cannot be added up without {', '.join(missing)}, which this model was compiled "
             "without; use --other-method minus or none"
         )
+    if other_method == "add" and len(sources) == 1:
+        raise UsageError(
+            f"{two_stems} is the model's only stem, and there is no other to add up to no_{two_stems}; "
+            "use --other-method minus or none"
+        )
     chosen = sources.index(two_stems)
     stems = {two_stems: _source(chosen)}
     if other_method == "add":
@@ -57,14 +62,14 @@ def mixdowns(
 
 
 def missing_sources(metadata: ArtifactMetadata) -> tuple[str, ...]:
-    """The model's sources that are neither in an artefact nor in its ``no_STEM``."""
+    """The sources in neither an artifact nor its ``no_STEM``."""
     if metadata.other_method:
         return ()
     return tuple(source for source in metadata.model_sources if source not in metadata.sources)
 
 
 def means_of(metadata: ArtifactMetadata) -> Audio:
-    """How many times each stem ``[S, 1, 1]`` of a normalised track lacks the track's mean.
+    """The number of track means that each stem ``[S, 1, 1]`` lacks.
 
     Once, as demucs has it, for what the model estimates. In ``no_STEM`` the mean was taken out of each of
     the sources added up, or out of the mix and of the stem that is subtracted from it.

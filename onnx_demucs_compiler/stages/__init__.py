@@ -1,1 +1,1 @@
-"""How each stage of the pipeline applies its rules; the stages know no operator and no model."""
+"""The stages of the pipeline, which know no operator and no model."""

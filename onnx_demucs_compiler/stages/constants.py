@@ -1,4 +1,4 @@
-"""What no model input reaches: evaluated once, before the trace, so that rules can read it.
+"""Values that depend on no input, evaluated before the trace for rules.
 
 Position embeddings, windows and index tables come out as plain constants, and the operators that made
 them (Sin, Cos, ScatterND, Range) never reach ONNX.
@@ -13,7 +13,7 @@ import torch
 from torch.fx import Interpreter
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.stages.source import source_line
+from onnx_demucs_compiler.tracing.source import failures_named, source_line
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -24,7 +24,7 @@ GROWTH_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class ComplexName:
-    """The two attributes that hold a complex constant, which is stored as two real tensors."""
+    """The two attributes that hold a complex constant as real tensors."""
 
     real: str
     imag: str
@@ -43,7 +43,7 @@ def evaluate_static(module: GraphModule) -> dict[Node, Any]:
 
 
 def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, ConstantName]:
-    """Give the module a buffer for each static value that the rest of the graph needs.
+    """Give the module a buffer for each static value that is needed.
 
     Only values made from nothing but constants are stored: what is computed from weights stays
     computed, so that no weight is stored twice. A value much larger than what it is made of (an
@@ -63,7 +63,7 @@ def store_constants(module: GraphModule, static: dict[Node, Any]) -> dict[Node, 
 def only_for_constants(
     module: GraphModule, static: dict[Node, Any], names: dict[Node, ConstantName]
 ) -> set[Node]:
-    """The static nodes that nothing needs any more once the named ones are stored."""
+    """The static nodes that nothing needs once the named ones are stored."""
     unneeded: set[Node] = set()
     for node in reversed(module.graph.nodes):
         if node in static and all(user in unneeded or user in names for user in node.users):
@@ -83,7 +83,7 @@ def _worth_storing(module: GraphModule, static: dict[Node, Any]) -> set[Node]:
 
 
 def _compact_bytes(static: dict[Node, Any]) -> dict[Node, int]:
-    """For each node the fewest bytes from which its value can be had again by copying or counting.
+    """The fewest bytes that reproduce each node's value by copying or counting.
 
     A pointwise operator that broadcasts makes new numbers, unless they are whole or true and false: the
     distance between any two positions is as cheap to have again as a copy. Any other that grows repeats what
@@ -123,7 +123,8 @@ class _StaticInterpreter(Interpreter):
             for node in module.graph.nodes:
                 if node not in dynamic and node.op != "output":
                     _refuse_random(node)
-                    self.env[node] = self.values[node] = self.run_node(node)
+                    with failures_named(node, f"{node.target} cannot be computed beforehand"):
+                        self.env[node] = self.values[node] = self.run_node(node)
 
 
 def _refuse_random(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""DECOMPOSE: ATen to ATen, by running the exported program through the rules and tracing it again.
+"""DECOMPOSE: ATen to ATen, by a traced run through the rules.
 
 An interpreter walks the program. Where a rule claims a node it calls the rule instead of the operator;
 complex values travel as :class:`ComplexPair`. A second ``torch.export`` of that walk is a program in
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -18,58 +17,35 @@ import torch.utils._pytree as pytree
 from torch._dynamo.exc import UserError
 from torch.fx import Interpreter, Node
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
-from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_compiler.errors import CompilerError, first_line
+from onnx_demucs_compiler.rules.complex_pair import ComplexPair
+from onnx_demucs_compiler.rules.rule import RULE_KEY, Refusal
+from onnx_demucs_compiler.rules.site import Site
 from onnx_demucs_compiler.stages.constants import (
     ComplexName,
     evaluate_static,
     only_for_constants,
     store_constants,
 )
-from onnx_demucs_compiler.stages.source import source_line
+from onnx_demucs_compiler.stages.memory_layout import BY_ELEMENTS
+from onnx_demucs_compiler.tracing.source import called_at, failures_named, origin_in_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
     from torch.fx import Graph, GraphModule
 
     from onnx_demucs_compiler.report import Recorder
-    from onnx_demucs_compiler.rule import Rule
+    from onnx_demucs_compiler.rules.rule import Rule
     from onnx_demucs_compiler.stages.constants import ConstantName
 
-RULE_KEY = "onnx_demucs.rule"
+ASSERTIONS = (torch.ops.aten._assert_tensor_metadata.default,)
+"""Of torch.export's own, about dtypes that the lowered program does not have."""
 
 LIFTED = "lifted_tensor"
 """How torch.export begins the names of constants that the model has no name for."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """The node a rule is asked to lower.
-
-    Attributes:
-        node: the node of the exported program.
-        static: those of the node's tensor arguments that no model input reaches, by schema name; a
-            rule that needs numbers (a window, say) takes them from here.
-        lowered: what an earlier node of the program has become, for rules about two operators in a row.
-    """
-
-    node: Node
-    static: Mapping[str, NDArray[Any]]
-    lowered: Callable[[Node], Any]
-
-    @property
-    def op(self) -> Any:
-        """The ATen overload that the node calls."""
-        return self.node.target
-
-    @property
-    def result(self) -> Any:
-        """The result the operator would have had: a fake tensor, with shape and dtype but no data."""
-        return self.node.meta["val"]
 
 
 def lower(
@@ -93,9 +69,11 @@ def lower(
     Raises:
         CompilerError: a complex value reaches an operator that no rule lowers, or a model output; or a size
             that is to stay open is needed as a number.
+        InternalError: an operator or a rule fails.
     """
     # Functional first: behind an operator that writes in place, what is static could not be told.
     module = program.run_decompositions({}).module(check_guards=False)
+    _forget_writes(module.graph)
     _forget_origins(module.graph)
     _rename_constants(module)
     args, kwargs = program.example_inputs
@@ -104,21 +82,30 @@ def lower(
     try:
         lowered = torch.export.export(walk, args, kwargs, dynamic_shapes=shapes, strict=False)
     except UserError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CompilerError(f"torch.export cannot leave the shapes open: {reason}") from error
+        raise CompilerError(f"torch.export cannot leave the shapes open: {first_line(error)}") from error
     _count_nodes(lowered, rules, recorder)
     _forget_origins(lowered.graph)
     return lowered
 
 
 def _forget_origins(graph: Graph) -> None:
-    """Drop what torch.fx keeps of a node's ancestors, and copies deeply for every node of every trace."""
+    """Drop torch.fx's record of ancestors, which every trace would deep-copy."""
     for node in graph.nodes:
         node.meta.pop("from_node", None)
 
 
+def _forget_writes(graph: Graph) -> None:
+    """Drop the copies to buffers and inputs at a program's end.
+
+    A graph keeps nothing between calls.
+    """
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
+        node.replace_all_uses_with(node.args[1])
+        graph.erase_node(node)
+
+
 def _rename_constants(module: GraphModule) -> None:
-    """Give the constants of a trace names that the next trace will not give to its own.
+    """Rename a trace's constants apart from those of the next trace.
 
     It does not look whether a name is taken by another constant, and a program with two of one name ends in
     ``AttributeError``.
@@ -135,7 +122,7 @@ def _rename_constants(module: GraphModule) -> None:
 
 
 class _Lowered(torch.nn.Module):
-    """A graph with rules applied as it runs; weights keep the names they had."""
+    """A graph with rules applied as it runs; weights keep their names."""
 
     def __init__(self, module: GraphModule, rules: tuple[Rule, ...], recorder: Recorder) -> None:
         super().__init__()
@@ -149,7 +136,7 @@ class _Lowered(torch.nn.Module):
 
 
 class _Lowering(Interpreter):
-    """Runs a graph, handing each node that a rule claims to the rule."""
+    """Runs a graph, handing each claimed node to its rules."""
 
     def __init__(self, module: GraphModule, rules: tuple[Rule, ...], recorder: Recorder) -> None:
         super().__init__(module, garbage_collect_values=False)
@@ -171,7 +158,8 @@ class _Lowering(Interpreter):
         if node in self.unneeded:
             return None
         self.node = node
-        return super().run_node(node)
+        with failures_named(node, f"{node.target} cannot be lowered"):
+            return super().run_node(node)
 
     def _lowered(self, node: Node) -> Any:
         return self.env[node]
@@ -186,21 +174,29 @@ class _Lowering(Interpreter):
             result = self._apply(rule, args, kwargs)
             if result is not NotImplemented:
                 return result
+        if target in ASSERTIONS:
+            return None
         if target is not operator.getitem and _holds_pair((args, kwargs)):
             raise _no_rule(self.node)
+        if target in BY_ELEMENTS:
+            return BY_ELEMENTS[target](self.node, *args, **kwargs)
         result = super().call_function(target, args, kwargs)
         if isinstance(result, torch.Tensor) and result.is_complex():
             raise _no_rule(self.node)
         return result
 
     def _apply(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self.recorder.timed(rule), torch.fx.traceback.annotate({RULE_KEY: rule.name}):
+        with (
+            self.recorder.running(rule),
+            torch.fx.traceback.annotate({RULE_KEY: rule.name}),
+            failures_named(self.node, f"rule {rule.name} fails on {self.node.target}"),
+        ):
             result = rule.implementation(self.sites[self.node], *args, **kwargs)
         if isinstance(result, Refusal):
-            self.recorder.refused(rule, self.node.name, result.reason, source_line(self.node))
+            self.recorder.refused(rule, origin_in_program(self.node), result.reason)
             return NotImplemented
         if result is not NotImplemented:
-            self.recorder.fired(rule, self.node.name, source_line(self.node))
+            self.recorder.fired(rule, origin_in_program(self.node))
         return result
 
     def output(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -226,8 +222,7 @@ def _holds_pair(values: Any) -> bool:
 
 def _no_rule(node: Node) -> CompilerError:
     return CompilerError(
-        f"no rule lowers {node.target} on a complex tensor, and ONNX has no complex dtype; "
-        f"the model calls it at {source_line(node) or 'an unknown line'}"
+        f"no rule lowers {node.target} on a complex tensor, and ONNX has no complex dtype; {called_at(node)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The last touch: what the file says of itself, and nothing that depends on where it was made."""
+"""The final names, independent of where the file was made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from onnx_demucs_compiler._version import __version__
-from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.errors import CompilerError, first_line
+from onnx_demucs_compiler.graph.measure import initializer_bytes
+from onnx_demucs_compiler.rules.rule import RULE_KEY
 from onnx_demucs_compiler.stages.opset import ir_version_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+LARGEST = onnx.checker.MAXIMUM_PROTOBUF
+"""Bytes of a protobuf message."""
 
 
-def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Serialise a model whose graph is final.
+def finish(model: ir.Model, name: str) -> onnx.ModelProto:
+    """Serialise a model whose graph is final, without metadata.
 
     The metadata of nodes and values goes: the exporter's holds paths of this machine and the model's Python
     source, and IR versions before 10 have no place for it. What rules made keeps their name as the first part
@@ -27,11 +31,11 @@ def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     Args:
         model: the graph.
         name: what the graph is called.
-        metadata: the artefact's ``metadata_props``.
 
     Raises:
-        CompilerError: ``onnx.checker`` finds fault with the result.
+        CompilerError: the weights do not fit into one file, or ``onnx.checker`` finds fault with the result.
     """
+    _refuse_oversized(model, name)
     made_by = {node: node.metadata_props.get(RULE_KEY) for node in model.graph.all_nodes()}
     passes.ClearMetadataAndDocStringPass()(model)
     for value in _values(model):
@@ -43,14 +47,27 @@ def finished(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     model.ir_version = ir_version_for(model.opset_imports[""])
     model.producer_name, model.producer_version = "onnx-demucs-compiler", __version__
     model.metadata_props.clear()
-    model.metadata_props.update(metadata)
     proto = ir.to_proto(model)
     _describe_only_results(proto.graph)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CompilerError(f"the compiled graph is not valid ONNX: {error}") from error
+        raise CompilerError(f"the compiled graph is not valid ONNX: {first_line(error)}") from error
     return proto
+
+
+def _refuse_oversized(model: ir.Model, name: str) -> None:
+    """Refuse more weights than protobuf can hold in one message.
+
+    Raises:
+        CompilerError: there are more.
+    """
+    size = initializer_bytes(model)
+    if size >= LARGEST:
+        raise CompilerError(
+            f"{name} has {size / 2**30:.2f} GiB of weights and constants, and one ONNX file holds at most "
+            f"{LARGEST / 2**30:.0f} GiB; halve them by precision fp16-weights, or compile a smaller model"
+        )
 
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:

@@ -1,4 +1,4 @@
-"""Another opset than the one the rules work in: a final graph restated, with the same numbers."""
+"""A final graph restated in another opset, with the same numbers."""
 
 from __future__ import annotations
 
@@ -36,19 +36,24 @@ COMPATIBLE = dict.fromkeys(SAME_SIGNATURE.split(), "same signature") | {
 
 
 def ir_version_for(opset: int) -> int:
-    """The IR version of the first ONNX release that had the opset (``onnx.helper.VERSION_TABLE``)."""
+    """The IR version of the first ONNX release with the opset.
+
+    Source: ``onnx.helper.VERSION_TABLE``.
+    """
     return min(int(row[1]) for row in onnx.helper.VERSION_TABLE if row[2] == opset)
 
 
 def oldest_onnxruntime(opset: int) -> str | None:
-    """The first ONNX Runtime to take the opset and its IR version; None where the table ends.
+    """The first ONNX Runtime that takes the opset and its IR version.
+
+    None beyond the table.
 
     From https://onnxruntime.ai/docs/reference/compatibility.html. Release 1.15 has opset 19 but only IR 8.
     """
     return ONNXRUNTIME.get(opset)
 
 
-def at_opset(model: ir.Model, opset: int) -> None:
+def restate_in_opset(model: ir.Model, opset: int) -> None:
     """Restate a final graph of opset 18 in another opset, in place.
 
     Args:
@@ -56,7 +61,7 @@ def at_opset(model: ir.Model, opset: int) -> None:
         opset: one of :data:`SUPPORTED`.
 
     Raises:
-        CompilerError: an operator cannot be said in that opset, or its revision has not been reviewed.
+        CompilerError: an operator has no equivalent in that opset, or its revision has not been reviewed.
     """
     if opset not in SUPPORTED:
         raise CompilerError(f"opset {opset} is not one of {SUPPORTED[0]} to {SUPPORTED[-1]}")
@@ -186,4 +191,4 @@ def _set_input(node: ir.Node, index: int, array: np.ndarray, what: str) -> None:
 
 
 def _refusal(node: ir.Node, opset: int, reason: str) -> CompilerError:
-    return CompilerError(f"{node.op_type} ({node.name}) cannot be said in opset {opset}: {reason}")
+    return CompilerError(f"{node.op_type} ({node.name}) has no equivalent in opset {opset}: {reason}")

@@ -1,12 +1,12 @@
-"""SUBSTITUTE: Python that cannot be traced is replaced for the time of the trace and then put back."""
+"""SUBSTITUTE: untraceable Python, replaced during the trace and then restored."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_compiler.rules.rule import Refusal
+from onnx_demucs_compiler.tracing.source import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,41 +14,23 @@ if TYPE_CHECKING:
     import torch
 
     from onnx_demucs_compiler.report import Recorder
-    from onnx_demucs_compiler.rule import Rule
-
-
-@dataclass(frozen=True)
-class Patch:
-    """An attribute and what stands in for it.
-
-    Attributes:
-        owner: a Python module, class or ``nn.Module``.
-        attribute: the name on it.
-        replacement: the value during the trace.
-    """
-
-    owner: Any
-    attribute: str
-    replacement: Any
-
-    def __str__(self) -> str:
-        name = getattr(self.owner, "__name__", type(self.owner).__name__)
-        return f"{name}.{self.attribute}"
+    from onnx_demucs_compiler.rules.patch import Patch
+    from onnx_demucs_compiler.rules.rule import Rule
 
 
 @contextmanager
 def substituted(module: torch.nn.Module, rules: Iterable[Rule], recorder: Recorder) -> Iterator[None]:
-    """Apply the rules' patches inside a ``with`` block and undo them, last first, however it ends."""
+    """Apply the rules' patches in a ``with`` block, then undo them."""
     with ExitStack() as undo:
         for rule in rules:
-            with recorder.timed(rule):
+            with recorder.running(rule):
                 patches = rule.implementation(module)
                 if isinstance(patches, Refusal):
-                    recorder.refused(rule, type(module).__name__, patches.reason)
+                    recorder.refused(rule, Origin(type(module).__name__), patches.reason)
                     continue
                 for patch in patches:
                     undo.enter_context(_patched(patch))
-                    recorder.fired(rule, str(patch))
+                    recorder.fired(rule, Origin(str(patch)))
         yield
 
 

@@ -1,4 +1,4 @@
-"""Tidying what torch.onnx emits: folding, merging, dropping, and nothing that changes a number.
+"""Folding, merging and dropping in torch.onnx's graph, without changing a number.
 
 onnxscript's ``optimize`` does the same and more. Its default rules also take a factor within 1e-5 of 1 for
 1 and a summand within 1e-8 of 0 for 0, and drop it: Bessel's correction ``n / (n - 1)`` over a waveform and
@@ -15,7 +15,7 @@ from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import RULE_NAME_TAG, RewriteRuleSet
 from onnxscript.rewriter.rules import common as rules
 
-from onnx_demucs_compiler.stages.weights import may_fold, store_as_used
+from onnx_demucs_compiler.graph.weights import may_fold, store_as_used
 
 if TYPE_CHECKING:
     from onnxscript.rewriter import RewriteRule
@@ -50,7 +50,7 @@ TIDY_RULES: tuple[RewriteRule, ...] = (
 
 
 def tidy(model: ir.Model) -> None:
-    """Fold what is constant, merge what is alike and drop what is unused, in place.
+    """Fold constants, merge identical nodes and drop unused ones, in place.
 
     Nothing large is stored a second time in another layout, and weights keep their names.
     """
@@ -72,7 +72,10 @@ def tidy(model: ir.Model) -> None:
 
 
 def _make_contiguous(model: ir.Model) -> None:
-    """Folding a Transpose leaves a view, whose bytes nothing that hashes them can read."""
+    """Make the views contiguous that folding Transposes leaves.
+
+    Hashing needs their bytes.
+    """
     for name, value in model.graph.initializers.items():
         array = value.const_value.numpy() if value.const_value else None
         if array is not None and not array.flags.c_contiguous:

@@ -1,4 +1,4 @@
-"""TRANSLATE: ATen to ONNX, by torch.onnx with the rules' translations registered for this one export."""
+"""TRANSLATE: ATen to ONNX, by torch.onnx with the rules' translations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import onnx_ir as ir
 import torch
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
-from onnx_demucs_compiler.stages.source import source_line
+from onnx_demucs_compiler.rules.rule import RULE_KEY
+from onnx_demucs_compiler.tracing.source import origin_in_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from onnx_demucs_compiler.report import Recorder
-    from onnx_demucs_compiler.rule import Rule
+    from onnx_demucs_compiler.rules.rule import Rule
 
 
 def to_onnx(
@@ -49,12 +49,12 @@ def to_onnx(
     """
     table: dict[Any, Callable[..., Any]] = {}
     for rule in rules:
-        with recorder.timed(rule):
+        with recorder.running(rule):
             nodes = [node for node in program.graph.nodes if node.target in rule.ops]
             if not _refused(rule, nodes, recorder):
                 table |= dict.fromkeys(rule.ops, rule.implementation)
                 for node in nodes:
-                    recorder.fired(rule, node.name, source_line(node))
+                    recorder.fired(rule, origin_in_program(node))
     model = _export(program, table, opset, input_names, output_names)
     by_op = {op: rule for rule in rules for op in rule.ops if op in table}
     made: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def _refused(rule: Rule, nodes: list[Node], recorder: Recorder) -> bool:
     refusals = [(node, rule.guard(node)) for node in nodes] if rule.guard else []
     for node, refusal in refusals:
         if refusal is not None:
-            recorder.refused(rule, node.name, refusal.reason, source_line(node))
+            recorder.refused(rule, origin_in_program(node), refusal.reason)
     return any(refusal for _, refusal in refusals)
 
 
@@ -116,7 +116,7 @@ def _cause(error: BaseException) -> str:
 
 
 def name_open_axes(model: ir.Model, axes: Sequence[dict[int, str]]) -> None:
-    """Call the sizes that stay open, which torch.onnx names as it likes, by names of ours, in place.
+    """Rename the open sizes, which torch.onnx names arbitrarily, in place.
 
     Args:
         model: the graph.

@@ -1,4 +1,4 @@
-"""The bundled rules: one file, one rule; folders by what they are about.
+"""The bundled rules: one file, one rule; folders by subject.
 
 They are found by walking this package, exactly as a third-party pack's are.
 """

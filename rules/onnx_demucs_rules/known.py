@@ -1,4 +1,4 @@
-"""What a graph says of a value before it is computed."""
+"""Facts about a value before it is computed."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def constant(node: ir.Node, index: int) -> list[int] | None:
 
 
 def elements(value: ir.Value) -> int:
-    """How many a value has, an open size counting once; none where nothing is known of it."""
+    """The number of elements, open sizes counting once; none if unknown."""
     return math.prod(size for size in value.shape if isinstance(size, int)) if value.shape else 0

@@ -118,6 +118,16 @@ def test_an_error_is_one_line(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("arguments", [["--help"], ["rules"], ["rules", "stft-as-matmul"]])
+def test_a_terminal_without_unicode(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = start(*arguments, cwd=tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     code = """
 import os, sys

@@ -12,6 +12,7 @@ import pytest
 from cli_examples import fails_cleanly, run, succeeds
 
 from onnx_demucs_compiler import CompiledModel, loading
+from onnx_demucs_compiler.checking.verification import artifact_metadata
 from onnx_demucs_compiler.ort import bundle
 from onnx_demucs_compiler.runtime import Separator
 
@@ -165,7 +166,8 @@ def test_the_flags_of_contrib_operators(monkeypatch: pytest.MonkeyPatch) -> None
 def test_from_python(artifact: Path, folder: Path) -> None:
     import onnx
 
-    compiled = CompiledModel(onnx.load(artifact), None, None)  # type: ignore[arg-type]
+    metadata = artifact_metadata(artifact)
+    compiled = CompiledModel(onnx.load(artifact), metadata, None)  # type: ignore[arg-type]
     assert compiled.save("two.onnx", ort_format=True, ops_config=True) == Path("two.onnx")
     assert compiled.save_bundle("b") == Path("b/model.onnx")
     assert files(folder) == ["b", "two.onnx", "two.ort", CONFIG]

@@ -17,7 +17,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from demucs.demucs import Demucs
 
 from onnx_demucs_compiler import loading
-from onnx_demucs_compiler.checksum import checksum_line
+from onnx_demucs_compiler.artifact.checksum import checksum_line
 
 
 class Touch:

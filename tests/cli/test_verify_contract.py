@@ -7,14 +7,14 @@ import pytest
 from cli_examples import fails_cleanly, run, strict_json, succeeds
 
 import onnx_demucs_compiler
-from onnx_demucs_compiler.contracts.artefact import read_artefact
 from onnx_demucs_compiler.contracts.official import FORBIDDEN
-from onnx_demucs_rules.examples import small_htdemucs
+from onnx_demucs_compiler.contracts.reading import read_artifact
+from onnx_demucs_rules.examples import plain_htdemucs
 
 
 @pytest.fixture
 def blocked(artifact: Path, folder: Path) -> Path:
-    """The artefact, its convolution one that ONNX Runtime makes for its own processor."""
+    """The artifact, its convolution one that ONNX Runtime makes for its own processor."""
     model = onnx.load(artifact)
     [convolution] = [node for node in model.graph.node if node.op_type == "Conv"]
     convolution.domain = FORBIDDEN
@@ -55,17 +55,15 @@ def test_parity_too_where_a_model_is_named(artifact: Path, checkpoint: Path) -> 
     assert "PyTorch float32" in succeeds(run(*arguments))
     assert strict_json(succeeds(run(*arguments, "--json"))).keys() == {"contracts", "fidelity"}
     fails_cleanly(run(*arguments[:-2], "--min-snr", 60), 2, "add --model NAME")
-    fails_cleanly(
-        run("verify", artifact, "--contract", "all"), 2, "there is no contract all; there are official"
-    )
+    fails_cleanly(run("verify", artifact, "--contract", "all"), 2, "unknown contract all; known: portable")
 
 
 @pytest.mark.parametrize("options", [{}, {"target": "ort"}, {"track": True}], ids=str)
 def test_nothing_we_ship_is_made_for_one_processor(options: dict[str, object], tmp_path: Path) -> None:
-    path = onnx_demucs_compiler.compile(small_htdemucs(depth=1), verify=False, **options).save(
+    path = onnx_demucs_compiler.compile(plain_htdemucs(t_layers=1), verify=False, **options).save(
         tmp_path / "x.onnx"
     )
-    shipped = read_artefact(path)
+    shipped = read_artifact(path)
     domains = {node.domain for node in shipped.nodes}
     assert len(shipped.nodes) > 100
     assert "ai.onnx" in domains

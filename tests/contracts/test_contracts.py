@@ -12,10 +12,11 @@ from contract_models import FLOAT, model_of, node, save, save_as_ort
 from onnx import TensorProto, helper, numpy_helper
 
 from onnx_demucs_compiler.contracts import CONTRACTS, lint, minimal, official, web
-from onnx_demucs_compiler.contracts.artefact import read_artefact
 from onnx_demucs_compiler.contracts.kernels import runtime
 from onnx_demucs_compiler.contracts.openkara import INPUTS, KEYS, OUTPUTS
-from onnx_demucs_compiler.contracts.web import most_alive
+from onnx_demucs_compiler.contracts.reading import read_artifact
+from onnx_demucs_compiler.contracts.web import most_alive, providers
+from onnx_demucs_compiler.engines import ENGINES
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.ort import ort_format
 from onnx_demucs_compiler.ort.conversion import LEVELS
@@ -76,9 +77,23 @@ def test_functions_count_as_what_they_are_made_of(tmp_path: Path) -> None:
 def test_weights_in_another_file(tmp_path: Path) -> None:
     model = model_of()
     onnx.save(model, tmp_path / "x.onnx", save_as_external_data=True, size_threshold=0, location="x.data")
-    for contract in CONTRACTS:
+    for contract in CONTRACTS.keys() - ENGINES - {"web"}:
         found = lint(tmp_path / "x.onnx", [contract])[contract]
-        assert any("weights lie in another file, such as weight" in str(finding) for finding in found)
+        told = [finding for finding in found if "weights lie in another file, such as weight" in str(finding)]
+        assert [finding.breaks for finding in told] == [contract != "portable"]
+    assert notes(tmp_path / "x.onnx", "web") == [
+        "weights lie in x.data: give it to the session as externalData"
+    ]
+
+
+@pytest.mark.parametrize(("ends", "lines"), [(7, 0), (8, 1)])
+def test_portable_files_have_few_ends(ends: int, lines: int, tmp_path: Path) -> None:
+    pieces = [f"piece{number}" for number in range(ends)]
+    cut = node("Split", outputs=pieces, axis=1, num_outputs=ends)
+    joined = node("Concat", inputs=pieces, axis=1)
+    found = broken(model_of(cut, joined, shape=(1, ends)), "portable", tmp_path)
+    assert found == ["a Split or Concat of more than 7 ends, which WebGPU does not run; cut in a tree "
+                     "(2: the Split, the Concat)"][:lines]  # fmt: skip
 
 
 def test_what_onnxruntime_makes_for_this_processor_is_refused(tmp_path: Path) -> None:
@@ -94,7 +109,7 @@ def test_what_onnxruntime_makes_for_this_processor_is_refused(tmp_path: Path) ->
     onnxruntime.InferenceSession(
         save(model, tmp_path / "plain.onnx"), options, providers=["CPUExecutionProvider"]
     )
-    if "com.microsoft.nchwc" not in read_artefact(tmp_path / "optimised.onnx").opsets:
+    if "com.microsoft.nchwc" not in read_artifact(tmp_path / "optimised.onnx").opsets:
         pytest.skip("onnxruntime blocks no convolutions on this processor")
     for contract in ("official", "minimal", "openkara", "web"):
         found = lint(tmp_path / "optimised.onnx", [contract])[contract]
@@ -118,7 +133,7 @@ def test_ort_format_is_read_as_onnx_is(tmp_path: Path) -> None:
     )
     helper.set_model_props(model, {"precision": "fp32"})
     onnx_path = save(model, tmp_path / "x.onnx")
-    one, other = read_artefact(onnx_path), read_artefact(save_as_ort(onnx_path, tmp_path / "x.ort"))
+    one, other = read_artifact(onnx_path), read_artifact(save_as_ort(onnx_path, tmp_path / "x.ort"))
     assert (one.format, other.format) == ("onnx", "ort")
     assert [item.operator for item in one.nodes] == [item.operator for item in other.nodes]
     assert one.nodes[0] == other.nodes[0]
@@ -188,11 +203,71 @@ def test_what_breaks_openkara(change: object, message: str, tmp_path: Path) -> N
          "onnxruntime-web/webgpu"),
         (model_of(node("Loop", ["", "", "a"])), "ai.onnx;16;Loop has no WebGPU kernel"),
         (model_of(opset=23, ir=11), "opset 23 needs onnxruntime-web >= 1.23.2"),
+        (model_of(node("Attention", ["a", "a", "a"]), opset=23, ir=11),
+         "ai.onnx;23;Attention has no WebGPU kernel"),
+        (model_of(node("Softsign")), "ai.onnx;1;Softsign has no WebGPU kernel"),
+        (model_of(node("MultiHeadAttention", ["a", "a", "a"], domain="com.microsoft", num_heads=1),
+                  com_microsoft=1),
+         "com.microsoft.MultiHeadAttention is wrong (9.6 dB) in onnxruntime-web/webgpu 1.30.0; write it as "
+         "MatMul and Softmax, as --target web does (1: the MultiHeadAttention)"),
+        (model_of(node("Conv", ["a", "weight"])), "a convolution without dilations or strides"),
+        (model_of(node("ConvTranspose", ["a", "weight"], strides=[1])), "a convolution without dilations"),
+        (model_of(node("Shape", outputs=["size"]), node("ConstantOfShape", ["size"]), shape=("n", 8)),
+         "ai.onnx;9;ConstantOfShape has no WebGPU kernel"),
+        (model_of(shape=(2**25 + 1,)), "tensors over 128 MiB, the largest binding that every WebGPU device"),
     ],
-    ids=["ScatterND", "STFT", "Loop", "opset"],
+    ids=["ScatterND", "STFT", "Loop", "opset", "Attention", "Softsign", "MultiHeadAttention", "Conv",
+         "ConvTranspose", "ConstantOfShape", "large"],
 )  # fmt: skip
 def test_what_breaks_web(model: onnx.ModelProto, message: str, tmp_path: Path) -> None:
     assert any(line.startswith(message) for line in broken(model, "web", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        model_of(node("Identity")),
+        model_of(node("Mish")),
+        model_of(node("Conv", ["a", "weight"], dilations=[1], strides=[1])),
+        model_of(node("ConstantOfShape", ["size"], ["zeros"]), node("Add", ["a", "zeros"])),
+        model_of(node("Shape", outputs=["size"]), node("ConstantOfShape", ["size"])),
+    ],
+    ids=["Identity", "a function of others", "Conv", "ConstantOfShape", "ConstantOfShape of Shape"],
+)
+def test_what_keeps_web(model: onnx.ModelProto, tmp_path: Path) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 8]), "size"))
+    assert broken(model, "web", tmp_path) == []
+    assert providers(read_artifact(tmp_path / "x.onnx")) == ("webgpu", "wasm")
+
+
+@pytest.mark.parametrize(("ends", "lines"), [(7, 0), (8, 2)])
+def test_the_ends_that_web_takes_in_either_format(ends: int, lines: int, tmp_path: Path) -> None:
+    """The sizes of the pieces are no tensor on the GPU."""
+    pieces = [f"piece{number}" for number in range(ends)]
+    model = model_of(node("Split", ["a", "sizes"], pieces, axis=1), node("Concat", pieces, axis=1),
+                     shape=(1, ends))  # fmt: skip
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(ends, np.int64), "sizes"))
+    onnx_path = save(model, tmp_path / "x.onnx")
+    for path in (onnx_path, save_as_ort(onnx_path, tmp_path / "x.ort")):
+        crowded = [found for found in lint(path, ["web"])["web"] if "buffers to a shader" in found.what]
+        assert [node for found in crowded for node in found.nodes] == ["the Split", "the Concat"][:lines]
+        assert providers(read_artifact(path)) == (("wasm",) if lines else ("webgpu", "wasm"))
+
+
+def test_eight_bits_are_for_web_assembly(tmp_path: Path) -> None:
+    model = model_of(
+        node("DynamicQuantizeLinear", outputs=["bytes", "scale", "zero"]),
+        node("MatMulInteger", ["bytes", "square"], ["product"]),
+        node("Cast", ["product"], to=FLOAT),
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((8, 8), np.int8), "square"))
+    path = save(model, tmp_path / "x.onnx")
+    assert broken(model, "web", tmp_path) == []
+    [told] = notes(path, "web")
+    assert told.startswith(
+        "arithmetic of eight bits, which no WebGPU provider has: for WebAssembly alone (2:"
+    )
+    assert providers(read_artifact(path)) == ("wasm",)
 
 
 def test_whole_numbers_on_the_cpu_are_noted(tmp_path: Path) -> None:
@@ -208,7 +283,7 @@ def test_memory_of_web_assembly(tmp_path: Path) -> None:
     model = model_of(*nodes, shape=(1,))
     model.graph.value_info.extend(helper.make_tensor_value_info(name, FLOAT, (size,)) for name in "xyz")
     assert any("4.0 GiB of tensors alive at once" in line for line in broken(model, "web", tmp_path))
-    assert most_alive(read_artefact(tmp_path / "x.onnx")) == 2 * 4 * size + 2 * 4
+    assert most_alive(read_artifact(tmp_path / "x.onnx")) == 2 * 4 * size + 2 * 4
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
@@ -218,7 +293,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
             lint(tmp_path / "x.onnx", ["official"])
     with pytest.raises(CompilerError, match="no such file"):
         lint(tmp_path / "absent.onnx", ["official"])
-    with pytest.raises(UsageError, match="there is no contract x; there are official, minimal"):
+    with pytest.raises(UsageError, match="unknown contract x; known: portable, official, minimal"):
         lint(tmp_path / "x.onnx", ["x"])
 
 

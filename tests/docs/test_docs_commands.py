@@ -7,6 +7,7 @@ import typer
 from markdown_blocks import DOCUMENTS, ROOT, Block, blocks, commands
 
 from onnx_demucs_compiler.cli import COMMANDS, app
+from onnx_demucs_compiler.contracts import CONTRACTS
 
 COMMAND_LINE = typer.main.get_command(app)
 SHELL_BLOCKS = [block for document in DOCUMENTS for block in blocks(document, "sh")]
@@ -45,3 +46,12 @@ def test_options_named_in_the_readme_exist() -> None:
     named = set(re.findall(r"`(--[a-z-]+)[ `]", text))
     assert named
     assert named <= own
+
+
+def test_every_contract_is_named() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    [row] = [line for line in text.splitlines() if line.startswith("| `--contract NAME`")]
+    [told] = [option.help for option in COMMAND_LINE.commands["verify"].params if option.name == "contract"]
+    for name in CONTRACTS:
+        assert f"`{name}`" in row
+        assert name in told

@@ -1,19 +1,20 @@
 """README.md: its Python and its commands are run, with a small model in the place of the real one."""
 
+import re
 from pathlib import Path
 
 import pytest
 import soundfile
 from demucs.apply import BagOfModels
-from markdown_blocks import ROOT, blocks, commands
+from markdown_blocks import ROOT, blocks, commands, prose
 from torch import nn
 from typer.testing import CliRunner
 
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.cli import app
-from onnx_demucs_compiler.loading.demucs_models import untrained
-from onnx_demucs_compiler.loading.demucs_models.bags import as_one_module
-from onnx_demucs_compiler.synthesis import synthetic_song
-from onnx_demucs_rules.examples import small_htdemucs
+from onnx_demucs_compiler.loading.families.demucs import untrained
+from onnx_demucs_compiler.loading.families.demucs.bags import as_one_module
+from onnx_demucs_rules.examples import plain_htdemucs
 
 README = ROOT / "README.md"
 
@@ -21,7 +22,7 @@ README = ROOT / "README.md"
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a song, in which ``untrained:htdemucs`` and ``htdemucs_ft`` are small."""
-    monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs", small_htdemucs)
+    monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs", plain_htdemucs)
     monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs_ft", small_bag)
     monkeypatch.chdir(tmp_path)
     soundfile.write(tmp_path / "song.wav", synthetic_song(12000, 8000).T, 8000)
@@ -30,7 +31,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def small_bag() -> nn.Module:
     """A member for each source, as htdemucs_ft has them."""
-    members = [small_htdemucs(), small_htdemucs()]
+    members = [plain_htdemucs(), plain_htdemucs()]
     return as_one_module(BagOfModels(members, [[1.0, 0.0], [0.0, 1.0]]), "htdemucs_ft")
 
 
@@ -71,3 +72,8 @@ def test_figures_are_between_their_marks() -> None:
     text = README.read_text(encoding="utf-8")
     assert text.count("<!-- figures:start -->") == text.count("<!-- figures:end -->") == 1
     assert text.index("<!-- figures:start -->") < text.index("<!-- figures:end -->")
+
+
+def test_no_section_comes_twice() -> None:
+    headings = re.findall(r"^## .*$", prose(README), re.MULTILINE)
+    assert len(headings) == len(set(headings))

@@ -10,7 +10,8 @@ from markdown_blocks import ROOT, Block, blocks
 
 from onnx_demucs_compiler import default, plugins
 from onnx_demucs_compiler.cli.scaffold import write_rule
-from onnx_demucs_compiler.ruleset import RuleSet, load_pack
+from onnx_demucs_compiler.cli.templates import TEMPLATES
+from onnx_demucs_compiler.rules.ruleset import RuleSet, load_pack
 from onnx_demucs_compiler.testing import check_case, rule_cases
 
 DOCUMENT = ROOT / "docs" / "writing-a-rule.md"
@@ -95,12 +96,13 @@ def test_the_listed_files_are_the_packs(site: Path) -> None:
     assert written in [sorted(listing) for listing in listings]
 
 
-def test_the_templates_cases_fail_until_it_is_written(site: Path) -> None:
-    package = site / "acme_template"
+@pytest.mark.parametrize("stage", TEMPLATES)
+def test_the_templates_cases_fail_until_it_is_written(stage: str, site: Path) -> None:
+    package = site / f"acme_{stage}"
     package.mkdir()
     (package / "__init__.py").touch()
-    write_rule("spectral/my-rule", package)
-    template = load_pack("acme_template")
+    write_rule("spectral/my-rule", package, stage)
+    template = load_pack(package.name)
     for case in template["my-rule"].cases:
         with pytest.raises(AssertionError):
             check_case(template["my-rule"], case, template)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onnx_demucs_compiler.rule import EXACT, Case, Rule, Stage
+from onnx_demucs_compiler.rules import EXACT, Case, Rule, Stage
 from onnx_demucs_rules.examples import small_htdemucs
 
 aten = torch.ops.aten

@@ -1,21 +1,25 @@
 """Who may import whom, and what the files are called."""
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from onnx_demucs_compiler.rule import Rule
-from onnx_demucs_compiler.ruleset import bundled
+from onnx_demucs_compiler.rules import Rule
+from onnx_demucs_compiler.rules.ruleset import bundled
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "onnx_demucs_compiler"
 RULES = ROOT / "rules" / "onnx_demucs_rules"
 
 
+@functools.cache
 def imports(file: Path) -> set[str]:
     """Every module that a file names in an import, those for the type checker and inside functions too."""
     found = set()
@@ -38,6 +42,56 @@ def offenders(folder: Path, *packages: str, but: str | None = None) -> Iterator[
         for name in imports(file):
             if any(name == package or name.startswith(f"{package}.") for package in packages):
                 yield f"{file.relative_to(ROOT)} imports {name}"
+
+
+def parts() -> dict[str, Path]:
+    """Every module of the engine and of the rules, by its dotted name."""
+    files = [(ROOT, file) for file in sorted(ENGINE.rglob("*.py"))]
+    files += [(RULES.parent, file) for file in sorted(RULES.rglob("*.py"))]
+    names = {file: ".".join(file.relative_to(base).with_suffix("").parts) for base, file in files}
+    return {name.removesuffix(".__init__"): file for file, name in names.items()}
+
+
+@functools.cache
+def import_graph() -> dict[str, set[str]]:
+    """What each module imports of the others; a name that is no module counts for the module it is in."""
+    modules = parts()
+    return {
+        name: {
+            found
+            for imported in imports(file)
+            if (found := imported if imported in modules else imported.rpartition(".")[0]) in modules
+            and found != name
+            and not any(other.startswith(f"{imported}.") for other in imports(file) if other in modules)
+        }
+        for name, file in modules.items()
+    }
+
+
+def part_of(module: str) -> str:
+    engine, _, rest = module.partition(".")
+    return rest.partition(".")[0] or engine if engine == ENGINE.name else engine
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    list(TopologicalSorter(import_graph()).static_order())  # CycleError names the circle
+
+
+def test_the_table_of_imports_is_what_the_code_says() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.partition("## Who may import whom\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    table = {row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
+    found: dict[str, set[str]] = {}
+    for module, imported in import_graph().items():
+        part = part_of(module)
+        found.setdefault(part, set()).update({part_of(other) for other in imported} - {part, "_version"})
+    front_doors = {ENGINE.name, "__main__", "_version"}
+    assert table == {part: others for part, others in found.items() if others and part not in front_doors}
+
+
+def test_few_files_lie_loose() -> None:
+    assert len(list(ENGINE.glob("*.py"))) <= 12
 
 
 def test_the_engine_knows_no_rule() -> None:
@@ -91,4 +145,4 @@ def test_a_rule_says_what_it_does(rule: Rule) -> None:
 @pytest.mark.parametrize("rule", bundled(), ids=lambda rule: rule.name)
 def test_what_a_rule_names_exists_in_its_pack(rule: Rule) -> None:
     beside = {name for case in rule.cases for name in case.beside}
-    assert {*rule.after, *beside} <= {other.name for other in bundled()}
+    assert beside <= {other.name for other in bundled()}

@@ -13,8 +13,8 @@ import pytest
 from engine_examples import two_stems
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
-from onnx_demucs_compiler import artifact as artifact_module
-from onnx_demucs_compiler.artifact import check_writable, write_atomically, write_together
+from onnx_demucs_compiler.artifact import writing
+from onnx_demucs_compiler.artifact.writing import check_writable, write_atomically, write_together
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals, modes and resource limits")
 
@@ -160,9 +160,30 @@ def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [one, other]
 
 
+def test_what_has_its_name_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third file cannot have its name: of the two before it one was there earlier, one was not."""
+    old, new, third = (tmp_path / name for name in ("old", "new", "third"))
+    old.write_bytes(b"old")
+    publish = writing._publish
+
+    def refuse_the_third(path: Path, *rest: Any) -> None:
+        if path == third:
+            raise CompilerError("no")
+        publish(path, *rest)
+
+    monkeypatch.setattr(writing, "_publish", refuse_the_third)
+    with pytest.raises(CompilerError, match="no"):
+        write_together({old: b"1", new: b"2", third: b"3"})
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("old", b"old")]
+    monkeypatch.setattr(writing, "_publish", publish)
+    write_together({old: b"1", new: b"2", third: b"3"})
+    assert sorted(tmp_path.iterdir()) == [new, old, third]
+    assert old.read_bytes() == b"1"
+
+
 def test_where_files_without_a_name_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.onnx"
-    monkeypatch.setattr(artifact_module, "DESCRIPTORS", tmp_path / "absent")
+    monkeypatch.setattr(writing, "DESCRIPTORS", tmp_path / "absent")
     for content in (b"first", b"second"):
         write_atomically(path, content)
         assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", content)]
@@ -175,7 +196,7 @@ def test_a_disk_that_fills_up(limit: int, tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sys
 from pathlib import Path
-from onnx_demucs_compiler.artifact import write_atomically
+from onnx_demucs_compiler.artifact.writing import write_atomically
 from onnx_demucs_compiler.errors import CompilerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
@@ -186,7 +207,7 @@ except CompilerError as error:
 """
     path = tmp_path / "model.onnx"
     arguments = [sys.executable, "-c", code, str(path)]
-    root = Path(artifact_module.__file__).parents[1]
+    root = Path(writing.__file__).parents[2]
     finished = subprocess.run(arguments, cwd=root, capture_output=True, text=True, check=True)
     assert finished.stdout == f"{path}: cannot be written (File too large)\n"
     assert list(tmp_path.iterdir()) == []

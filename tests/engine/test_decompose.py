@@ -1,5 +1,6 @@
 """Running a program through lowering rules, and what is evaluated beforehand."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,11 @@ from engine_examples import make_rule
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompilerError, compile, default
+from onnx_demucs_compiler.errors import InternalError
 from onnx_demucs_compiler.report import Recorder
-from onnx_demucs_compiler.rule import Refusal, Rule, Stage
-from onnx_demucs_compiler.ruleset import RuleSet
-from onnx_demucs_compiler.stages.decompose import RULE_KEY, Site, lower
+from onnx_demucs_compiler.rules import RULE_KEY, Refusal, Rule, Site, Stage
+from onnx_demucs_compiler.rules.ruleset import RuleSet
+from onnx_demucs_compiler.stages.decompose import lower
 
 aten = torch.ops.aten
 
@@ -64,6 +66,66 @@ def test_constants_of_rules_and_of_the_model_keep_apart() -> None:
     x = torch.randn(2, 8)
     wanted = (x.relu() + torch.tensor(offset)) * torch.tensor(scale)
     assert torch.equal(program.run_decompositions({}).module()(x), wanted)
+
+
+@pytest.mark.parametrize(
+    "viewed",
+    [
+        lambda x: x.view(4, 4),
+        lambda x: x.view(-1),
+        lambda x: x.contiguous().view(16),
+        lambda x: x.reshape(4, 2, 2),
+        lambda x: x.flatten(),
+        lambda x: x.view_as(torch.zeros(16)),
+        lambda x: aten._unsafe_view(x, [16]),
+        lambda x: aten._reshape_alias(x, [4, 4], [4, 1]),
+        lambda x: x.as_strided((4, 4), (3, 1), 1),
+    ],
+)
+def test_a_rule_may_lay_out_its_result_as_it_likes(viewed: Callable[[Tensor], Tensor]) -> None:
+    """A view that ATen could take is recorded as one."""
+    rule = lowering("relu-by-columns", aten.relu.default, lambda site, x: x.t().contiguous().clamp(min=0).t())
+    module = Function(lambda x: viewed(x.relu()) + 1)
+    program, recorder = lowered(module, rule)
+    assert recorder.fires("relu-by-columns") == 1
+    x = torch.randn(2, 8)
+    assert torch.equal(program.module()(x), module(x))
+
+
+def test_elements_are_read_by_stride_as_they_lay_in_memory() -> None:
+    module = Function(lambda x: (x + 1).t().as_strided((4, 4), (3, 1)))
+    program, _ = lowered(module)
+    x = torch.randn(2, 8)
+    assert torch.equal(program.module()(x), module(x))
+
+
+def fails(site: Site, x: Tensor) -> Tensor:
+    raise ValueError("nothing of the kind\nand more")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (fails, r"rule broken fails on aten\.relu\.default \(nothing of the kind\)"),
+        (lambda site, x: x[:, :3], r"aten\.add\.Tensor cannot be lowered \(.+\)"),
+    ],
+)
+def test_what_fails_in_the_second_trace_is_named_with_its_line(rule: Any, message: str) -> None:
+    module = Function(lambda x: x.relu() + x)
+    with pytest.raises(InternalError) as error:
+        lowered(module, lowering("broken", aten.relu.default, rule))
+    line = r"test_decompose\.py:\d+: return self\.function\(x\)"
+    assert re.fullmatch(rf"{message}; the model calls it at {line}", str(error.value)), error.value
+
+
+def test_what_fails_before_the_second_trace_is_named_with_its_line() -> None:
+    module = Function(lambda x: x + torch.arange(3.0)[torch.tensor([7])])
+    with pytest.raises(
+        CompilerError, match=r"^aten\.index\.Tensor cannot be computed beforehand \(index 7 is"
+    ) as error:
+        lowered(module)
+    assert "test_decompose.py:" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_refusal_falls_through_to_the_next_rule_and_then_to_the_operator() -> None:

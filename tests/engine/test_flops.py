@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, compile
-from onnx_demucs_compiler.stages.flops import flops
+from onnx_demucs_compiler.graph.flops import flops
 
 
 def count(inputs: str, body: str, *, rank: int) -> int:

@@ -15,11 +15,11 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, default, verify
-from onnx_demucs_compiler.fidelity import FidelityError, Gate
+from onnx_demucs_compiler.checking.fidelity import FidelityError, Gate
+from onnx_demucs_compiler.graph.storage import FLOAT32, LOSSLESS, ROUNDED
+from onnx_demucs_compiler.graph.weights import weights_in
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime.session import session_options
-from onnx_demucs_compiler.stages.storage import FLOAT32, LOSSLESS, ROUNDED
-from onnx_demucs_compiler.stages.weights import weights_in
 
 
 class Wide(nn.Module):
@@ -68,11 +68,11 @@ def as_if_released(model: nn.Module) -> nn.Module:
     return model
 
 
-def run(artefact: CompiledModel, **options: Any) -> np.ndarray:
+def run(artifact: CompiledModel, **options: Any) -> np.ndarray:
     settings = session_options(threads=1)
     for name, value in options.items():
         setattr(settings, name, value)
-    session = ort.InferenceSession(artefact.model.SerializeToString(), settings)
+    session = ort.InferenceSession(artifact.model.SerializeToString(), settings)
     [port] = session.get_inputs()
     mix = np.random.default_rng(0).normal(
         0, 0.1, [size if isinstance(size, int) else 9000 for size in port.shape]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from onnx_demucs_compiler.stages.garbage import garbage_kept
+from onnx_demucs_compiler.tracing.garbage import garbage_kept
 
 
 class Cycle:

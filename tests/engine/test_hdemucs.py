@@ -15,9 +15,10 @@ from onnx import numpy_helper
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager
+from onnx_demucs_compiler.graph.weights import weights_in
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.stages.weights import weights_in
 from onnx_demucs_rules.attention.examples import local_state
 from onnx_demucs_rules.examples import small_htdemucs
 

@@ -4,7 +4,7 @@ import onnx_ir as ir
 import pytest
 from onnx_ir.passes import common as passes
 
-from onnx_demucs_compiler.stages.shapes import infer_shapes
+from onnx_demucs_compiler.graph.shapes import infer_shapes
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>'
 STATIC = f"""{HEADER}

@@ -10,9 +10,9 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
-from onnx_demucs_compiler.fidelity import Measurement
-from onnx_demucs_compiler.quantisation import MEMBERS, SHARE, weights_to_keep
-from onnx_demucs_compiler.stages.storage import FLOAT32, INT8, ROUNDED
+from onnx_demucs_compiler.checking.fidelity import Measurement
+from onnx_demucs_compiler.checking.quantisation import MEMBERS, SHARE, weights_to_keep
+from onnx_demucs_compiler.graph.storage import FLOAT32, INT8, ROUNDED
 
 
 class Deep(nn.Module):
@@ -48,12 +48,12 @@ def loose(deep: nn.Module) -> CompiledModel:
     return compile(deep, precision="int8", min_snr_db=5)
 
 
-def types(artefact: CompiledModel) -> dict[str, int]:
-    return {item.name: item.data_type for item in artefact.model.graph.initializer}
+def types(artifact: CompiledModel) -> dict[str, int]:
+    return {item.name: item.data_type for item in artifact.model.graph.initializer}
 
 
-def worst(artefact: CompiledModel) -> float:
-    return min(item.snr_db for item in artefact.report.fidelity if not item.silent)
+def worst(artifact: CompiledModel) -> float:
+    return min(item.snr_db for item in artifact.report.fidelity if not item.silent)
 
 
 def test_all_large_weights_where_that_is_good_enough(loose: CompiledModel) -> None:
@@ -70,12 +70,12 @@ def test_all_large_weights_where_that_is_good_enough(loose: CompiledModel) -> No
 
 def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel) -> None:
     floor = worst(loose) + 3
-    artefact = compile(deep, precision="int8", min_snr_db=floor)
-    assert worst(artefact) >= floor
-    assert artefact.report.options["keep"] == ("spoilt.weight",)
-    assert types(artefact)["spoilt.weight"] == TensorProto.FLOAT16
-    assert types(artefact)["sound.weight"] == TensorProto.INT8
-    assert artefact.report.stored.keys() == {INT8, FLOAT32, ROUNDED}
+    artifact = compile(deep, precision="int8", min_snr_db=floor)
+    assert worst(artifact) >= floor
+    assert artifact.report.options["keep"] == ("spoilt.weight",)
+    assert types(artifact)["spoilt.weight"] == TensorProto.FLOAT16
+    assert types(artifact)["sound.weight"] == TensorProto.INT8
+    assert artifact.report.stored.keys() == {INT8, FLOAT32, ROUNDED}
 
 
 def test_out_of_reach(deep: nn.Module) -> None:
@@ -129,8 +129,48 @@ def test_no_search_where_the_floor_holds_at_once() -> None:
     assert measure.calls == 1
 
 
+def test_a_stem_that_a_signal_does_not_have_is_no_bar_to_the_floor() -> None:
+    """Its error is 50 dB below the mix, with or without weights kept, and 12 dB above the stem itself."""
+    found = Measurement("clip", "vocals", -12, 60, 1e-3, False, -50, -62)
+    assert weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], floor_db=40) == ()
+    with pytest.raises(CompilerError, match=r"leave a stem with 50\.0 dB"):
+        weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], floor_db=60)
+
+
+class Residue(nn.Module):
+    """A stem that is the difference of two products, so small that eight bits keep nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.first = nn.Conv1d(2, 64, 9, padding=4, bias=False)
+        self.last = nn.Conv1d(64, 2, 9, padding=4, bias=False)
+        self.one, self.other = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
+        with torch.no_grad():
+            self.other.weight.copy_(self.one.weight + 1e-4 * torch.randn(64, 64))
+
+    def forward(self, mix: Tensor) -> Tensor:
+        rows = self.first(mix).tanh().transpose(1, 2)
+        speech, other = self.one(rows), self.other(rows)
+        return torch.stack([self.last(each.transpose(1, 2)) for each in (speech, speech - other)], dim=1)
+
+
+def test_eight_bits_for_a_model_whose_stem_is_absent() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Residue().eval()
+    artifact = compile(model, precision="int8", min_snr_db=30)
+    assert artifact.report.options["keep"] == ()
+    [noise, song] = [item for item in artifact.report.fidelity if item.output == "noise" and not item.silent]
+    for item in (noise, song):
+        assert item.absent
+        assert item.snr_db < 10
+        assert item.error_to_mix_db <= -30
+
+
 @pytest.mark.parametrize("options", [{"opset": 17, "target": "ort"}, {"opset": 24, "track": True}])
 def test_beside_other_options(deep: nn.Module, loose: CompiledModel, options: dict[str, Any]) -> None:
-    artefact = compile(deep, precision="int8", min_snr_db=5, **options)
-    assert artefact.report.stored[INT8] == loose.report.stored[INT8]
-    assert worst(artefact) > 20
+    artifact = compile(deep, precision="int8", min_snr_db=5, **options)
+    assert artifact.report.stored[INT8] == loose.report.stored[INT8]
+    assert worst(artifact) > 20

@@ -16,7 +16,8 @@ from onnx import numpy_helper
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager
 from onnx_demucs_compiler.loading import from_module
 
 GATE = DEFAULT_MIN_SNR_DB["fp32"]

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onnx_demucs_compiler import CompiledModel, RuleSet, compile, default
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager
+from onnx_demucs_compiler.graph.weights import weights_in
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.stages.weights import weights_in
 
 GATE = DEFAULT_MIN_SNR_DB["fp32"]
 
@@ -121,11 +122,11 @@ EXAMPLES = {
 EXERCISED = {
     ComplexMask: {"group-norm-in-stages"},
     Attentive: {"attention-as-matmul"},
-    Recurrent: {"recurrent-weights-as-stored", "zero-state-left-out"},
+    Recurrent: {"recurrent-weights-as-stored", "drop-zero-state"},
 }
 
 
-class Subject:
+class ModelView:
     """One of the models, compiled."""
 
     def __init__(
@@ -140,8 +141,8 @@ class Subject:
 
 
 @pytest.fixture(scope="module", params=EXAMPLES)
-def subject(request: pytest.FixtureRequest) -> Subject:
-    return Subject(*EXAMPLES[request.param])
+def view(request: pytest.FixtureRequest) -> ModelView:
+    return ModelView(*EXAMPLES[request.param])
 
 
 def assert_faithful(compiled: CompiledModel, module: nn.Module) -> None:
@@ -153,40 +154,40 @@ def assert_faithful(compiled: CompiledModel, module: nn.Module) -> None:
     assert [item for item in report.fidelity if not item.passes(GATE)] == []
 
 
-def test_passes_the_default_gate(subject: Subject) -> None:
-    assert_faithful(subject.compiled, subject.module)
+def test_passes_the_default_gate(view: ModelView) -> None:
+    assert_faithful(view.compiled, view.module)
 
 
-def test_the_graph_is_plain_onnx(subject: Subject) -> None:
-    model = subject.compiled.model
+def test_the_graph_is_plain_onnx(view: ModelView) -> None:
+    model = view.compiled.model
     onnx.checker.check_model(model, full_check=True)
     assert [entry.domain for entry in model.opset_import] == [""]
     assert {node.domain for node in model.graph.node} == {""}
-    found = set(subject.compiled.report.operators)
+    found = set(view.compiled.report.operators)
     assert not found & {"STFT", "DFT", "ScatterND"}
     assert not {op for op in found if op.startswith("Random")}
 
 
-def test_it_separates_into_its_sources(subject: Subject) -> None:
-    batch, channels, samples = subject.example.shape
-    graph = subject.compiled.model.graph
+def test_it_separates_into_its_sources(view: ModelView) -> None:
+    batch, channels, samples = view.example.shape
+    graph = view.compiled.model.graph
     shapes = {
         port.name: [size.dim_value for size in port.type.tensor_type.shape.dim]
         for port in (*graph.input, *graph.output)
     }
     assert shapes == {
         "mix": [batch, channels, samples],
-        "stems": [batch, len(subject.module.sources), channels, samples],
+        "stems": [batch, len(view.module.sources), channels, samples],
     }
 
 
-def test_every_weight_one_per_cent_off_is_noticed(subject: Subject) -> None:
-    noise = probe_signals((subject.example,), subject.module.samplerate)["noise"]
-    [reference] = run_eager(copy.deepcopy(subject.module).double(), (noise[0].double(),))
+def test_every_weight_one_per_cent_off_is_noticed(view: ModelView) -> None:
+    noise = probe_signals((view.example,), view.module.samplerate)["noise"]
+    [reference] = run_eager(copy.deepcopy(view.module).double(), (noise[0].double(),))
     mutant = onnx.ModelProto()
-    mutant.CopyFrom(subject.compiled.model)
+    mutant.CopyFrom(view.compiled.model)
     assert worst_snr(mutant, noise[0].numpy(), reference) > GATE
-    weights = {name: value.detach() for name, value in subject.module.named_parameters()}
+    weights = {name: value.detach() for name, value in view.module.named_parameters()}
     stored = {name: item for item in mutant.graph.initializer for name in weights_in(item.name, weights)}
     assert set(weights) - set(stored) == set()
     found = {}
@@ -206,13 +207,13 @@ def worst_snr(model: onnx.ModelProto, mix: np.ndarray, reference: np.ndarray) ->
     return min(snr_db(reference[:, stem], stems[:, stem]) for stem in range(stems.shape[1]))
 
 
-def test_the_rules_that_are_meant_fire(subject: Subject) -> None:
-    meant = {"stft-as-matmul", "istft-as-matmul", "complex-as-real-pairs"} | EXERCISED[type(subject.module)]
-    assert meant <= {cost.rule for cost in subject.compiled.report.costs if cost.fires}
+def test_the_rules_that_are_meant_fire(view: ModelView) -> None:
+    meant = {"stft-as-matmul", "istft-as-matmul", "complex-as-real-pairs"} | EXERCISED[type(view.module)]
+    assert meant <= {cost.rule for cost in view.compiled.report.costs if cost.fires}
 
 
 def test_the_classic_lowering_passes_the_same_gate() -> None:
-    subject = Subject(*EXAMPLES["complex-mask"], rules=default - ("stft-as-matmul", "istft-as-matmul"))
-    assert_faithful(subject.compiled, subject.module)
-    costs = {cost.rule: cost.fires for cost in subject.compiled.report.costs}
+    view = ModelView(*EXAMPLES["complex-mask"], rules=default - ("stft-as-matmul", "istft-as-matmul"))
+    assert_faithful(view.compiled, view.module)
+    costs = {cost.rule: cost.fires for cost in view.compiled.report.costs}
     assert (costs["stft-as-conv"], costs["istft-as-conv"]) == (1, 1)

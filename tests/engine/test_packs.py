@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from onnx_demucs_compiler import UsageError, default, plugins
-from onnx_demucs_compiler.ruleset import bundled, default_rules, load_pack
+from onnx_demucs_compiler.rules.ruleset import bundled, default_rules, load_pack
 
 Pack = Callable[..., str]
 
 RULE = """
 from torch import nn
-from onnx_demucs_compiler.rule import EXACT, Case, graph_pass
+from onnx_demucs_compiler.rules import EXACT, Case, graph_pass
 
 @graph_pass(name="{name}", why="Because.", numerics=EXACT, tags={{"acme"}}, in_default={in_default}, cases=[
     Case("fires", nn.ReLU, ((2, 8),)),

@@ -63,8 +63,8 @@ OPTIONS = st.builds(
     st.sampled_from([17, 18, 26]).map(lambda opset: {"opset": opset}),
 )
 REASONS = re.compile(
-    "names no stem, or one twice|the model has no stem|is no multiple of the hop|masks magnitudes"
-    "|other_method=minus needs the whole mix|iterates Wiener filters"
+    "names no stem, or one twice|the model has no stem|is not a multiple of the hop|masks magnitudes"
+    "|other_method=minus needs the whole mix|iterates Wiener filters|the model's only stem"
 )
 """What a refusal may say; anything else is a fault of the compiler."""
 

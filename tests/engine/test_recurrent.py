@@ -8,7 +8,7 @@ from torch import nn
 from torch._decomp import decompositions
 
 from onnx_demucs_compiler import compile
-from onnx_demucs_compiler.stages.recurrent import SELECT
+from onnx_demucs_compiler.tracing.recurrent import SELECT
 
 
 class Recurrent(nn.Module):

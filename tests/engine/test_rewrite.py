@@ -14,13 +14,15 @@ from onnxscript.rewriter.pattern import RewriteRuleClassBase
 from torch import nn
 
 from onnx_demucs_compiler import CompilerError, compile, default
+from onnx_demucs_compiler.errors import InternalError
 from onnx_demucs_compiler.options import Options
 from onnx_demucs_compiler.report import Recorder
-from onnx_demucs_compiler.rule import Refusal, Stage
-from onnx_demucs_compiler.ruleset import RuleSet
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
-from onnx_demucs_compiler.stages.rewrite import rewritten
-from onnx_demucs_compiler.stages.surgery import operated, surgeon
+from onnx_demucs_compiler.rules import RULE_KEY, Refusal, Stage
+from onnx_demucs_compiler.rules.ruleset import RuleSet
+from onnx_demucs_compiler.stages.driver import apply_rules
+from onnx_demucs_compiler.stages.rewrite import apply_rewrites
+from onnx_demucs_compiler.stages.surgery import surgeon
+from onnx_demucs_compiler.tracing.source import SCOPES, STACK_TRACE
 
 aten = torch.ops.aten
 
@@ -60,11 +62,32 @@ def types(model: ir.Model) -> list[str]:
 
 def test_firings_and_refusals_are_recorded() -> None:
     model, recorder = ir.from_onnx_text(GRAPH), Recorder()
-    rewritten(model, (negated_twice(),), recorder)
+    apply_rewrites(model, (negated_twice(),), Options(), recorder)
     assert types(model) == ["Neg", "Neg", "Abs", "Mul"]
     assert [event.reason for event in recorder.events] == ["this is the input", None]
     cost = recorder.costs["negated-twice"]
     assert (cost.fires, cost.refusals, cost.nodes) == (1, 1, -1)
+
+
+def test_a_refusal_of_a_later_round_is_recorded_once() -> None:
+    """The product is there from the second round on, and refused in that and in the third."""
+
+    class Doubled(NegatedTwice):
+        def pattern(self, op: Any, x: Any) -> Any:
+            return op.Mul(x, op.Constant(value_float=1.0))
+
+        def check(self, *_: Any, **__: Any) -> MatchResult:
+            return MatchResult().fail("not this one")
+
+    class Both:
+        patterns = (Doubled, NegatedTwice)
+
+    text = GRAPH.replace("c = Abs(b)", "c = Neg(b)").replace("float[4] y)", "float[4] y, float[4] b)")
+    model, recorder = ir.from_onnx_text(text), Recorder()
+    apply_rewrites(model, (make_rule("both", Stage.REWRITE, implementation=Both),), Options(), recorder)
+    outcomes = [(event.node, event.reason) for event in recorder.events]
+    assert len(outcomes) == len(set(outcomes))
+    assert outcomes[-1][1] == "not this one"
 
 
 def test_looking_for_refusals_leaves_nothing_behind() -> None:
@@ -75,8 +98,8 @@ def test_looking_for_refusals_leaves_nothing_behind() -> None:
             return MatchResult() if not x.uses() else MatchResult().fail(f"{len(x.uses())} use")
 
     model, recorder = ir.from_onnx_text(GRAPH), Recorder()
-    rewritten(model, (make_rule("never", Stage.REWRITE, implementation=Never),), recorder)
-    rewritten(model, (negated_twice(),), Recorder())
+    apply_rewrites(model, (make_rule("never", Stage.REWRITE, implementation=Never),), Options(), recorder)
+    apply_rewrites(model, (negated_twice(),), Options(), Recorder())
     assert [event.reason for event in recorder.events] == ["1 use", "1 use"]
     assert all(use.node.graph is model.graph for node in model.graph for value in node.outputs
                for use in value.uses())  # fmt: skip
@@ -96,14 +119,14 @@ def test_a_rule_of_several_patterns_is_one_rule() -> None:
         patterns = (NegatedTwice, Absolute)
 
     model, recorder = ir.from_onnx_text(GRAPH), Recorder()
-    rewritten(model, (make_rule("both", Stage.REWRITE, implementation=Both),), recorder)
+    apply_rewrites(model, (make_rule("both", Stage.REWRITE, implementation=Both),), Options(), recorder)
     assert types(model) == ["Neg", "Neg", "Neg", "Max", "Mul"]
     assert recorder.costs["both"].fires == 2
 
 
 def test_nodes_of_a_rewrite_carry_its_name() -> None:
     model = ir.from_onnx_text(GRAPH)
-    rewritten(model, (negated_twice(),), Recorder())
+    apply_rewrites(model, (negated_twice(),), Options(), Recorder())
     made_by = [node.metadata_props.get(RULE_KEY) for node in model.graph]
     assert made_by == [None, None, None, "negated-twice"]
 
@@ -115,11 +138,33 @@ def test_a_pass_refuses_or_says_how_often_it_fired() -> None:
         make_rule("idle", implementation=lambda model, options: 0),
         make_rule("refuses", implementation=lambda model, options: Refusal(f"not for {options.target}")),
     )
-    operated(model, rules, Options(), recorder)
-    assert [(event.rule, event.reason) for event in recorder.events] == [
-        ("fires", None),
-        ("fires", None),
-        ("refuses", "not for portable"),
+    apply_rules(model, rules, Options(), recorder)
+    assert [(event.rule, event.node, event.reason) for event in recorder.events] == [
+        ("fires", "graph", None),
+        ("fires", "graph", None),
+        ("refuses", "graph", "not for portable"),
+    ]
+
+
+def test_a_rule_that_raises_is_named() -> None:
+    def broken(*_: Any) -> int:
+        raise LookupError("no such node")
+
+    rule = make_rule("a-broken-rule", implementation=broken)
+    with pytest.raises(InternalError, match="rule a-broken-rule fails: no such node; raised at test_rewrite"):
+        apply_rules(ir.from_onnx_text(GRAPH), (rule,), Options(), Recorder())
+
+
+def test_a_pass_tells_on_what_it_fired() -> None:
+    model, recorder = ir.from_onnx_text(GRAPH), Recorder()
+    model.graph[2].name = "absolute"
+    model.graph[2].metadata_props[STACK_TRACE] = 'File "/a/model.py", line 12, in forward\n  x.abs()'
+    model.graph[2].metadata_props[SCOPES] = "['', 'encoder.1', 'abs']"
+    rule = make_rule(implementation=lambda model, options: [model.graph[2], model.graph[2].outputs[0]])
+    apply_rules(model, (rule,), Options(), recorder)
+    assert [(event.node, event.source, event.module) for event in recorder.events] == [
+        ("absolute", "model.py:12: x.abs()", "encoder.1"),
+        ("c", "model.py:12: x.abs()", "encoder.1"),
     ]
 
 
@@ -183,7 +228,7 @@ def test_the_bundled_rules_fire_on_htdemucs(compiled: Any) -> None:
     assert len({node.name for node in compiled.model.graph.node}) == len(compiled.model.graph.node)
 
 
-def test_no_source_line_or_path_is_left_in_the_artefact(compiled: Any) -> None:
+def test_no_source_line_or_path_is_left_in_the_artifact(compiled: Any) -> None:
     data = compiled.model.SerializeToString()
     assert b"site-packages" not in data
     assert b".py" not in data

@@ -7,8 +7,9 @@ import torch
 from engine_examples import make_rule
 
 from onnx_demucs_compiler import UsageError
-from onnx_demucs_compiler.rule import Rule, Stage
-from onnx_demucs_compiler.ruleset import RuleSet
+from onnx_demucs_compiler.rules import Rule, Stage
+from onnx_demucs_compiler.rules.ruleset import RuleSet
+from onnx_demucs_compiler.targets import ORT, PORTABLE, WEB, Target
 
 aten = torch.ops.aten
 
@@ -17,7 +18,7 @@ def names(rules: RuleSet) -> list[str]:
     return [rule.name for rule in rules]
 
 
-def translation(name: str, *ops: Any, targets: set[str] | None = None) -> Rule:
+def translation(name: str, *ops: Any, targets: set[Target] | None = None) -> Rule:
     changes = {"targets": frozenset(targets)} if targets else {}
     return make_rule(name, Stage.TRANSLATE, ops=ops, **changes)
 
@@ -129,30 +130,30 @@ def test_duplicates_are_refused() -> None:
 
 def test_circles_are_refused() -> None:
     circle = [make_rule("a", after=("b",)), make_rule("b", after=("c",)), make_rule("c", after=("a",))]
-    with pytest.raises(UsageError, match="circle: ") as error:
+    with pytest.raises(UsageError, match="cycle: ") as error:
         RuleSet(circle)
     assert {"a", "b", "c"} <= set(str(error.value).replace("→", " ").split())
 
 
 def test_a_rule_after_itself_is_refused() -> None:
-    with pytest.raises(UsageError, match="circle: a → a"):
+    with pytest.raises(UsageError, match="cycle: a → a"):
         RuleSet([make_rule("a", after=("a",))])
 
 
 def test_two_translations_of_one_operator_are_refused() -> None:
     one = translation("one", aten.relu.default, aten.gelu.default)
-    two = translation("two", aten.gelu.default, targets={"ort", "web"})
+    two = translation("two", aten.gelu.default, targets={ORT, WEB})
     with pytest.raises(UsageError, match=r"one and two both translate aten.gelu.default for target ort"):
         RuleSet([one, two])
 
 
 def test_translations_for_different_targets_or_operators_are_fine() -> None:
-    portable = translation("portable", aten.gelu.default, targets={"portable", "web"})
-    ort = translation("ort", aten.gelu.default, targets={"ort"})
+    portable = translation("portable", aten.gelu.default, targets={PORTABLE, WEB})
+    ort = translation("ort", aten.gelu.default, targets={ORT})
     other = translation("other", aten.relu.default)
     rules = RuleSet([portable, ort, other])
-    assert rules.stage(Stage.TRANSLATE, "portable") == (other, portable)
-    assert rules.stage(Stage.TRANSLATE, "ort") == (ort, other)
+    assert rules.stage(Stage.TRANSLATE, PORTABLE) == (other, portable)
+    assert rules.stage(Stage.TRANSLATE, ORT) == (ort, other)
 
 
 def test_two_decompositions_of_one_operator_are_fine() -> None:
@@ -161,8 +162,8 @@ def test_two_decompositions_of_one_operator_are_fine() -> None:
 
 
 def test_a_stage_holds_its_own_rules_only(rules: RuleSet) -> None:
-    assert [rule.name for rule in rules.stage(Stage.REWRITE, "web")] == ["glu-merge", "glu-split"]
-    assert rules.stage(Stage.SURGERY, "web") == ()
+    assert [rule.name for rule in rules.stage(Stage.REWRITE, WEB)] == ["glu-merge", "glu-split"]
+    assert rules.stage(Stage.SURGERY, WEB) == ()
 
 
 def test_looking_into_a_set(rules: RuleSet) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 import torch
 from demucs.apply import BagOfModels
@@ -13,11 +12,12 @@ from onnx import numpy_helper
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, compile, default
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, open_session
+from onnx_demucs_compiler.graph.flops import flops
 from onnx_demucs_compiler.loading import make_lively
-from onnx_demucs_compiler.stages.flops import flops
 from onnx_demucs_compiler.stages.surgery import rule_of
-from onnx_demucs_rules.examples import small_htdemucs
+from onnx_demucs_rules.examples import plain_htdemucs
 from onnx_demucs_rules.stems.selection import Selection, quotient
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -27,7 +27,7 @@ SAMPLES = 2048
 def made(seed: int) -> nn.Module:
     """An HTDemucs of one layer and four stems."""
     torch.manual_seed(seed)
-    model = small_htdemucs(SAMPLES, sources=SOURCES, depth=1)
+    model = plain_htdemucs(SAMPLES, sources=SOURCES)
     make_lively(model, seed)
     return model
 
@@ -57,7 +57,7 @@ def fired(compiled: CompiledModel) -> int:
 
 
 def run(compiled: CompiledModel, mix: torch.Tensor) -> np.ndarray:
-    session = ort.InferenceSession(compiled.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(compiled.model)
     [stems] = session.run(None, {"mix": mix.numpy()})
     return np.asarray(stems)
 

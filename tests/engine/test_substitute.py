@@ -7,9 +7,10 @@ import pytest
 from engine_examples import make_rule
 from torch import nn
 
+from onnx_demucs_compiler.errors import InternalError
 from onnx_demucs_compiler.report import Recorder
-from onnx_demucs_compiler.rule import Refusal, Rule, Stage
-from onnx_demucs_compiler.stages.substitute import Patch, substituted
+from onnx_demucs_compiler.rules import Patch, Refusal, Rule, Stage
+from onnx_demucs_compiler.stages.substitute import substituted
 
 
 def patching(name: str, *patches: Patch) -> Rule:
@@ -50,7 +51,10 @@ def test_put_back_when_a_later_rule_fails(library: types.ModuleType) -> None:
         patching("deeper", Patch(library, "depth", 2)),
         make_rule("fails", Stage.SUBSTITUTE, implementation=failing),
     ]
-    with pytest.raises(ZeroDivisionError), substituted(nn.ReLU(), rules, Recorder()):
+    with (
+        pytest.raises(InternalError, match="rule fails fails: ZeroDivisionError"),
+        substituted(nn.ReLU(), rules, Recorder()),
+    ):
         pass
     assert library.depth == 1
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 from demucs.apply import BagOfModels, apply_model
@@ -12,7 +11,8 @@ from demucs.hdemucs import HDemucs
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import open_session
 from onnx_demucs_compiler.loading import make_lively
 
 # Long enough for means in stages, and of no convenient length.
@@ -33,7 +33,7 @@ def small_demucs(samples: int = SAMPLES, **options: Any) -> Any:
 
 
 def run(compiled: CompiledModel, mix: torch.Tensor) -> np.ndarray:
-    session = ort.InferenceSession(compiled.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(compiled.model)
     (stems,) = session.run(None, {"mix": mix.numpy()})
     return np.asarray(stems)
 

@@ -12,11 +12,11 @@ from demucs.apply import BagOfModels, apply_model
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, verify
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime.session import session_options
-from onnx_demucs_compiler.track import separate_track
-from onnx_demucs_rules.examples import small_htdemucs
+from onnx_demucs_compiler.view.track import separate_track
+from onnx_demucs_rules.examples import plain_htdemucs
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 SEGMENT = 4096
@@ -25,7 +25,7 @@ LENGTHS = (1, 2, 1023, SEGMENT // 2, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGM
 
 def make_model(seed: int, sources: list[str] = SOURCES) -> nn.Module:
     torch.manual_seed(seed)
-    made = small_htdemucs(SEGMENT, sources=sources, depth=1)
+    made = plain_htdemucs(SEGMENT, sources=sources)
     make_lively(made, seed)
     return made.eval()
 
@@ -59,8 +59,8 @@ def upstream(model: nn.Module, mix: torch.Tensor, overlap: float = 0.25) -> np.n
     return (stems * scale + mean).numpy()
 
 
-def run(artefact: CompiledModel, mix: torch.Tensor) -> np.ndarray:
-    session = ort.InferenceSession(artefact.model.SerializeToString(), session_options(threads=1))
+def run(artifact: CompiledModel, mix: torch.Tensor) -> np.ndarray:
+    session = ort.InferenceSession(artifact.model.SerializeToString(), session_options(threads=1))
     (stems,) = session.run(["stems"], {"mix": mix.numpy()})
     return np.asarray(stems)
 
@@ -92,35 +92,35 @@ def test_a_silent_track_is_silent(compiled: CompiledModel) -> None:
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_the_overlap_is_selectable(model: nn.Module, overlap: float) -> None:
-    artefact = compile(model, track=True, overlap=overlap)
+    artifact = compile(model, track=True, overlap=overlap)
     mix = track(9000)
-    assert snr_db(upstream(model, mix, overlap), run(artefact, mix)) > 110
-    assert artefact.metadata.overlap == overlap
+    assert snr_db(upstream(model, mix, overlap), run(artifact, mix)) > 110
+    assert artifact.metadata.overlap == overlap
 
 
 def test_a_bag_is_weighted_as_upstream_weighs_it() -> None:
     bag = BagOfModels([make_model(1), make_model(2)], [[1, 0, 1, 2], [0, 1, 3, 1]])
     mix = track(11_000)
-    artefact = compile(bag, track=True)
-    assert snr_db(upstream(bag, mix), run(artefact, mix)) > 110
+    artifact = compile(bag, track=True)
+    assert snr_db(upstream(bag, mix), run(artifact, mix)) > 110
 
 
 @pytest.mark.parametrize("method", ["add", "minus"])
 def test_two_stems_keep_the_level_of_the_track(model: nn.Module, method: str) -> None:
-    artefact = compile(model, track=True, two_stems="vocals", other_method=method)
+    artifact = compile(model, track=True, two_stems="vocals", other_method=method)
     mix = track(9000)
     stems = upstream(model, mix)
     rest = stems[:3].sum(0) if method == "add" else mix.double().numpy() - stems[3]
-    got = run(artefact, mix)
+    got = run(artifact, mix)
     assert snr_db(stems[3], got[0]) > 110
     assert snr_db(rest, got[1]) > 110
 
 
 def test_one_stem_at_another_length(model: nn.Module) -> None:
-    artefact = compile(model, track=True, length=8192, stems=("bass",))
+    artifact = compile(model, track=True, length=8192, stems=("bass",))
     mix = track(20_000)
     expected = separate_with(model, mix, 8192)[1:2]
-    assert snr_db(expected, run(artefact, mix)) > 110
+    assert snr_db(expected, run(artifact, mix)) > 110
 
 
 def separate_with(model: Any, mix: torch.Tensor, segment: int) -> np.ndarray:
@@ -133,7 +133,7 @@ def separate_with(model: Any, mix: torch.Tensor, segment: int) -> np.ndarray:
         model.float()
 
 
-def test_an_artefact_is_verified_by_its_metadata(
+def test_an_artifact_is_verified_by_its_metadata(
     compiled: CompiledModel, model: nn.Module, tmp_path: Any
 ) -> None:
     compiled.save(tmp_path / "track.onnx")
@@ -150,9 +150,9 @@ def test_weights_stand_in_the_graph_once(compiled: CompiledModel, model: nn.Modu
 
 def test_every_opset_end(model: nn.Module) -> None:
     for opset in (17, 26):
-        artefact = compile(model, track=True, opset=opset, verify=False)
+        artifact = compile(model, track=True, opset=opset, verify=False)
         mix = track(7000)
-        assert snr_db(upstream(model, mix), run(artefact, mix)) > 110
+        assert snr_db(upstream(model, mix), run(artifact, mix)) > 110
 
 
 @pytest.mark.parametrize(

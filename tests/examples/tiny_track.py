@@ -1,4 +1,4 @@
-"""A tiny model as an artefact that takes whole tracks."""
+"""A tiny model as an artifact that takes whole tracks."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The real architectures, compiled for the tests of full-size artefacts."""
+"""The real architectures, compiled for the tests of full-size artifacts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,8 @@ class Artifact:
     path: Path
 
 
-def compiled(name: str, folder: Path, *, verify: bool = True) -> Artifact:
-    """The artefact of an untrained architecture, in a folder."""
+def compiled(name: str, folder: Path) -> Artifact:
+    """The artifact of an untrained architecture, in a folder."""
     source = load_model(f"untrained:{name}")
-    result = compile(source, verify=verify)
+    result = compile(source)
     return Artifact(source, result, result.save(folder / f"{name}.onnx"))

@@ -1,4 +1,4 @@
-"""The artefacts of the real architectures: what is in the file, and how faithful it is."""
+"""The artifacts of the real architectures: what is in the file, and how faithful it is."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import onnx
 import pytest
 from full_size_examples import Artifact, compiled
 from onnx import TensorProto, numpy_helper
+from probed_forms import unprobed
 
 from onnx_demucs_compiler import CompiledModel, compile
 from onnx_demucs_compiler.runtime.session import create_session
@@ -27,11 +28,6 @@ DFT_RULES = ("stft-as-matmul", "istft-as-matmul")
 
 # Slow, inexact, missing from runtimes, or a sign that a constant is computed anew in every run.
 UNWANTED = {"STFT", "DFT", "ScatterND", "Sin", "Cos", "InstanceNormalization"}
-
-
-@pytest.fixture(scope="module")
-def htdemucs(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return compiled("htdemucs", tmp_path_factory.mktemp("htdemucs"))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +126,7 @@ def test_silence_gives_silence(artifact: Artifact) -> None:
 
 def test_golden(htdemucs: Artifact, check_golden: Callable[[str, CompiledModel], None]) -> None:
     check_golden("htdemucs-portable", htdemucs.compiled)
+    assert unprobed(htdemucs.compiled.model) == set()
 
 
 def test_golden_for_onnxruntime(

@@ -1,4 +1,4 @@
-"""The artefact of htdemucs at work: a song of 20 seconds, and a runtime of 2023.
+"""The artifact of htdemucs at work: a song of 20 seconds, and a runtime of 2023.
 
 Three minutes of song, with time and memory, are measured in ``benchmarks/``.
 """
@@ -14,14 +14,15 @@ import onnx_ir as ir
 import pytest
 import torch
 from demucs.apply import apply_model
-from full_size_examples import Artifact, compiled
+from full_size_examples import Artifact
 
-from onnx_demucs_compiler.fidelity import run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import run_eager
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.options import DEFAULT_OPSET, OPSETS
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.runtime.session import create_session
-from onnx_demucs_compiler.stages.opset import at_opset
-from onnx_demucs_compiler.synthesis import synthetic_song
+from onnx_demucs_compiler.stages.opset import restate_in_opset
 
 pytestmark = pytest.mark.full_size
 
@@ -38,12 +39,6 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 numpy.save(sys.argv[3], stems)
 print(onnxruntime.__version__)
 """
-
-
-@pytest.fixture(scope="module")
-def htdemucs(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """Compiled without being compared, which the tests do."""
-    return compiled("htdemucs", tmp_path_factory.mktemp("htdemucs"), verify=False)
 
 
 def by_demucs(model: torch.nn.Module, mix: np.ndarray) -> np.ndarray:
@@ -105,7 +100,7 @@ def test_gives_the_same_output_in_an_old_runtime(
     htdemucs: Artifact, old_python: Path, tmp_path: Path, mix: np.ndarray, exact: np.ndarray, opset: int
 ) -> None:
     model = ir.load(htdemucs.path)
-    at_opset(model, opset)
+    restate_in_opset(model, opset)
     ir.save(model, tmp_path / "old.onnx")
     np.save(tmp_path / "mix.npy", mix)
     arguments = [tmp_path / "old.onnx", tmp_path / "mix.npy", tmp_path / "stems.npy"]

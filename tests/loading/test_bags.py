@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.loading import as_source_model, load_model
-from onnx_demucs_compiler.loading.demucs_models.weighted_bag import WeightedBag
+from onnx_demucs_compiler.loading.families.demucs.weighted_bag import WeightedBag
 
 Package = dict[str, Any]
 Write = Callable[..., Path]

@@ -10,7 +10,7 @@ from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading import as_source_model
-from onnx_demucs_compiler.loading.demucs_models.length import at_length, hop_of
+from onnx_demucs_compiler.loading.families.demucs.length import hop_of, set_length
 
 STEMS = ["drums", "bass", "other", "vocals"]
 
@@ -48,7 +48,7 @@ def test_hop(build: Any, hop: int) -> None:
 def test_a_time_domain_model_takes_any_length(resample: bool) -> None:
     model = time_domain(resample=resample)
     for length in (2, 3, 997, 1000):
-        source = at_length(as_source_model(model), length)
+        source = set_length(as_source_model(model), length)
         assert source.segment == length
         with torch.no_grad():
             stems = model(*source.example())
@@ -60,11 +60,11 @@ def test_a_time_domain_model_takes_any_length(resample: bool) -> None:
 def test_the_length_of_a_time_domain_model_cannot_stay_open(name: str) -> None:
     model = time_domain() if name == "Demucs" else BagOfModels([hybrid(), time_domain()])
     with pytest.raises(UsageError, match="works in the time domain .* give length as a number"):
-        at_length(as_source_model(model), "dynamic")
+        set_length(as_source_model(model), "dynamic")
 
 
 def test_a_bag_takes_multiples_of_the_hop_of_all_members() -> None:
     bag = as_source_model(BagOfModels([hybrid(), time_domain()]))
-    assert at_length(bag, 1280).segment == 1280
-    with pytest.raises(UsageError, match="no multiple of the hop of BagOfModels, 128 samples"):
-        at_length(bag, 1000)
+    assert set_length(bag, 1280).segment == 1280
+    with pytest.raises(UsageError, match="not a multiple of the hop of BagOfModels, 128 samples"):
+        set_length(bag, 1000)

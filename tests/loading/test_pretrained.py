@@ -17,8 +17,8 @@ from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.loading.demucs_models import pretrained
-from onnx_demucs_compiler.loading.demucs_models.unpickling import ForbiddenNamesError
+from onnx_demucs_compiler.loading.families.demucs import pretrained
+from onnx_demucs_compiler.loading.families.demucs.unpickling import ForbiddenNamesError
 
 Package = dict[str, Any]
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.loading.demucs_models.unpickling import MODELS, Named, read_pickle
+from onnx_demucs_compiler.loading.families.demucs.unpickling import MODELS, Named, read_pickle
 
 Package = dict[str, Any]
 Write = Callable[..., Path]

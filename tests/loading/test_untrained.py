@@ -12,9 +12,9 @@ from demucs.hdemucs import HDemucs
 
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading import SourceModel, load_model
-from onnx_demucs_compiler.loading.demucs_models.architectures import MEMBERS
-from onnx_demucs_compiler.loading.demucs_models.bags import read_bag
-from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES
+from onnx_demucs_compiler.loading.families.demucs.architectures import MEMBERS
+from onnx_demucs_compiler.loading.families.demucs.bags import read_bag
+from onnx_demucs_compiler.loading.families.demucs.untrained import ARCHITECTURES
 
 
 @pytest.fixture(scope="module")

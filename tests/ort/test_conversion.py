@@ -9,7 +9,7 @@ import pytest
 from ort_examples import FLOATS, model
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, compile
-from onnx_demucs_compiler.artifact import serialized
+from onnx_demucs_compiler.artifact.compiled import serialized
 from onnx_demucs_compiler.ort import as_ort_format, ort_format
 from onnx_demucs_compiler.ort.kernels import resolved
 from onnx_demucs_compiler.ort.tools import fbs

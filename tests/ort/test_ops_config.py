@@ -15,7 +15,7 @@ from ort_examples import FLOATS, LOOP, NUMBERS, model, profiled
 from torch import nn
 
 from onnx_demucs_compiler import CompilerError, compile
-from onnx_demucs_compiler.artifact import serialized
+from onnx_demucs_compiler.artifact.compiled import serialized
 from onnx_demucs_compiler.ort import check_ops_config, conversion, ops_config, ort_format
 from onnx_demucs_compiler.ort.canonical import canonical
 from onnx_demucs_compiler.ort.kernels import kept, resolved
@@ -48,7 +48,7 @@ def tracked() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def track() -> bytes:
-    """A whole-track graph for ONNX Runtime: a Scan, shapes in whole numbers, operators of com.microsoft."""
+    """A whole-track graph for ONNX Runtime: a Loop, shapes in whole numbers, operators of com.microsoft."""
     return ort_format(serialized(compile(tracked(), target="ort", track=True, verify=False).model))
 
 
@@ -150,7 +150,7 @@ def test_nothing_is_lost_where_the_order_is_made_the_same(monkeypatch: pytest.Mo
 def test_bodies_and_whole_numbers_are_seen(track: bytes) -> None:
     config = ops_config([track]).decode()
     for part in (
-        "Scan",
+        "Loop",
         "MultiHeadAttention",
         'Add{"inputs": {"0": ["float", "int64_t"]}}',
         "Conv{",

@@ -56,7 +56,7 @@ main()
 """
 
 
-def finished(code: str, *arguments: object, cwd: Path = ROOT) -> tuple[int, str, str]:
+def finish(code: str, *arguments: object, cwd: Path = ROOT) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     process = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -80,21 +80,21 @@ def finished(code: str, *arguments: object, cwd: Path = ROOT) -> tuple[int, str,
 )
 def test_during_imports(module: str, number: int, expected: tuple[int, str]) -> None:
     """The one during which it comes is finished; a command that needs little more may be, too."""
-    code, printed, errors = finished(WHILE_IMPORTING, module, int(number), "rules", "stft-as-matmul")
+    code, printed, errors = finish(WHILE_IMPORTING, module, int(number), "rules", "stft-as-matmul")
     done = (code, errors) == (0, "") and "stft-as-matmul" in printed
     assert done or (code, errors) == expected
 
 
 def test_in_a_finaliser_that_swallows_it() -> None:
-    assert finished(IN_A_FINALISER) == (130, "", "error: interrupted; no partial file was left\n")
+    assert finish(IN_A_FINALISER) == (130, "", "error: interrupted; no partial file was left\n")
 
 
 def test_another_signal_does_not_disturb_the_cleaning() -> None:
-    assert finished(WHILE_CLEANING) == (143, "cleaned\n", "error: terminated; no partial file was left\n")
+    assert finish(WHILE_CLEANING) == (143, "cleaned\n", "error: terminated; no partial file was left\n")
 
 
 def test_at_shutdown_the_work_is_done() -> None:
-    code, printed, errors = finished(AT_SHUTDOWN, "--version")
+    code, printed, errors = finish(AT_SHUTDOWN, "--version")
     assert (code, errors) == (0, "")
     assert printed.endswith("shut down\n")
 
@@ -108,4 +108,4 @@ with Interruptible():
     os.kill(os.getpid(), signal.SIGINT)
     print("on it goes")
 """
-    assert finished(code) == (0, "on it goes\n", "")
+    assert finish(code) == (0, "on it goes\n", "")

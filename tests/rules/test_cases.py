@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnx_demucs_compiler.ruleset import bundled
+from onnx_demucs_compiler.rules.ruleset import bundled
 from onnx_demucs_compiler.testing import check_case, rule_cases
 
 

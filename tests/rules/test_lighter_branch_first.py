@@ -7,6 +7,8 @@ import torch
 
 from onnx_demucs_compiler import compile, default
 from onnx_demucs_compiler.options import Options
+from onnx_demucs_compiler.report import Recorder
+from onnx_demucs_compiler.stages.driver import apply_rule
 from onnx_demucs_rules.layout.examples import Members, TwoBranches
 from onnx_demucs_rules.layout.lighter_branch_first import lighter_branch_first
 
@@ -45,6 +47,6 @@ def test_what_the_body_of_an_if_reads_stays_before_it():
     """)
     onnx.checker.check_model(model)
     graph = ir.from_proto(onnx.shape_inference.infer_shapes(model))
-    assert lighter_branch_first.implementation(graph, Options()) == 1
+    assert apply_rule(graph, lighter_branch_first, Options(), Recorder()) == 1
     onnx.checker.check_model(ir.to_proto(graph))
     assert [node.op_type for node in graph.graph][-3:] == ["Neg", "If", "Add"]

@@ -1,14 +1,20 @@
 """What demucs computes, and how far a result is from it."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from demucs.apply import apply_model
+
+if TYPE_CHECKING:
+    import torch
 
 GATE_DB = 110
 
 
-def by_demucs(model: torch.nn.Module, mix: np.ndarray, overlap: float = 0.25) -> np.ndarray:
+def by_demucs(model: "torch.nn.Module", mix: np.ndarray, overlap: float = 0.25) -> np.ndarray:
     """What ``demucs.api.Separator.separate_tensor`` computes, a lone sample's deviation being 0."""
+    import torch
+    from demucs.apply import apply_model
+
     wav = torch.from_numpy(mix)
     ref = wav.mean(0)
     mean = ref.mean()

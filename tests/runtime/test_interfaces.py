@@ -1,4 +1,4 @@
-"""Every kind of artefact that ``compile`` writes, driven by what it says of itself, against demucs."""
+"""Every kind of artifact that ``compile`` writes, driven by what it says of itself, against demucs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,10 @@ from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from torch import nn
 
 from onnx_demucs_compiler import UsageError, compile, default
+from onnx_demucs_compiler.checking.verification import artifact_metadata, verify
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime import Encoding, Separator, interfaces
-from onnx_demucs_compiler.verification import artifact_metadata, verify
-from onnx_demucs_rules.examples import small_htdemucs
+from onnx_demucs_rules.examples import plain_htdemucs
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 SEGMENT = 4001
@@ -45,14 +45,14 @@ Compiled = Callable[[str], Path]
 def lively_htdemucs(samples: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = small_htdemucs(samples, sources=SOURCES, depth=1, dconv_depth=1, t_layers=0)
+        model = plain_htdemucs(samples, sources=SOURCES)
     make_lively(model, 1)
     return model
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """Writes an artefact the first time it is asked for."""
+    """Writes an artifact the first time it is asked for."""
     folder = tmp_path_factory.mktemp("artifacts")
 
     def get(name: str) -> Path:

@@ -13,6 +13,8 @@ import soundfile
 from command_line import Result, run
 from tiny_model import TinyModel
 
+from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.runtime.encoding import RawStem
 from onnx_demucs_compiler.runtime.graph import Graph
 
@@ -87,8 +89,8 @@ BAD_MODELS = [
     ("folder.onnx", Path.mkdir, "not a file"),
     ("garbled.onnx", garbled, "onnxruntime cannot load it"),
     ("foreign.onnx", foreign, "not made by onnx-demucs-compile"),
-    ("core.onnx", changed(interface="core"), "metadata tells no n_fft"),
-    ("no-separator.onnx", changed(sources=(), sample_rate=0), "tells no stems and no sample rate"),
+    ("core.onnx", changed(interface="core"), "metadata has no n_fft"),
+    ("no-separator.onnx", changed(sources=(), sample_rate=0), "has no stems and no sample rate"),
     ("future.onnx", changed(interface="stereo"), "the interface stereo, which this version"),
     ("no-batch.onnx", changed(batch="four"), "gives the batch as four"),
     (
@@ -103,6 +105,7 @@ BAD_MODELS = [
         changed(other_method="add"),
         "names 3 stems, and other_method add stands for two",
     ),
+    ("twice.onnx", changed(sources=("bass", "drums", "bass")), "names a stem twice (bass, drums, bass)"),
     ("batch.onnx", changed(batch="4"), "(interface waveform, batch 4) describes mix [4, 2, 1000]"),
     ("open-batch.onnx", changed(batch="dynamic"), "describes mix [batch, 2, 1000]"),
     ("open-length.onnx", changed(length="dynamic"), "describes mix [1, 2, samples]"),
@@ -164,6 +167,14 @@ def test_two_stems_of_a_choice(
     else:
         fails_cleanly(result, 2, message)
         assert not out.exists()
+
+
+def test_nothing_is_left_of_one_source(song: Path, tmp_path: Path, out: Path) -> None:
+    model = TinyModel(sources=("vocals",)).save(tmp_path / "one.onnx")
+    asked = ["separate", model, song, "-o", out, "--two-stems", "vocals"]
+    fails_cleanly(run(*asked), 2, "vocals is the model's only stem", "use --other-method minus or none")
+    assert not out.exists()
+    assert run(*asked, "--other-method", "minus").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -313,9 +324,53 @@ def test_a_song_that_fails_does_not_stop_the_others(
     assert sorted(path.name for path in out.rglob("*.*")) == STEMS
 
 
-def test_songs_of_one_name(artifact: Path, song: Path, tmp_path: Path, out: Path) -> None:
-    result = run("separate", artifact, song, tmp_path / "elsewhere" / "song.mp3", "-o", out)
-    fails_cleanly(result, 2, "2 songs are called song")
+@pytest.mark.parametrize("other", ["song.mp3", "Song.mp3", "SONG.wav"])
+def test_songs_of_one_name(other: str, artifact: Path, song: Path, tmp_path: Path, out: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / other
+    result = run("separate", artifact, song, elsewhere, "-o", out)
+    fails_cleanly(result, 2, f"{song} and {elsewhere} would both be written to {elsewhere.stem}")
+    assert not out.exists()
+
+
+def test_songs_whose_names_have_other_forms_of_one_letter(artifact: Path, tmp_path: Path, out: Path) -> None:
+    songs = [tmp_path / "caf\u00e9.wav", tmp_path / "cafe\u0301.wav"]
+    fails_cleanly(run("separate", artifact, *songs, "-o", out), 2, "would both be written to")
+
+
+TITLES_OF_NO_FOLDER = [
+    "..", "...", "song.", "song ", " ", "con", "NUL", "Com1.live", "lpt² ", "aux .b", "a\nb", "caf\udce9"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", TITLES_OF_NO_FOLDER, ids=ascii)
+def test_titles_of_no_folder(title: str, artifact: Path, song: Path, tmp_path: Path, out: Path) -> None:
+    """Refused before any song is begun."""
+    odd = tmp_path / f"{title}.wav"
+    result = run("separate", artifact, song, odd, "-o", out)
+    fails_cleanly(result, 2, f"can be called {title!r} on every system; rename the song")
+    assert not out.exists()
+    with pytest.raises(UsageError, match="rename the song"):
+        Separator(artifact, threads=1).separate_file(odd, out)
+
+
+@pytest.mark.parametrize("title", ["song", ".song", "a.b", "Who?", "Ümläut", "console", "com10", " x", "a b"])
+def test_what_is_printed_is_there(title: str, artifact: Path, song: Path, out: Path) -> None:
+    song = song.rename(song.with_name(f"{title}.wav"))
+    result = run("separate", artifact, song, "-o", out)
+    assert result.exit_code == 0, result.stderr
+    assert [Path(line).parent.name for line in result.stdout.splitlines()] == [title] * 3
+    assert all(Path(line).is_file() for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("sources", [("kick/in", "kick:in", "bass"), ("Vocals", "bass", "vocals")])
+def test_stems_of_one_file(sources: tuple[str, ...], song: Path, tmp_path: Path, out: Path) -> None:
+    model = TinyModel().save(tmp_path / "meeting.onnx", sources=sources)
+    result = run("separate", model, song, "-o", out)
+    fails_cleanly(result, 2, "would both be written to", "with --two-stems, or compile a choice with --stems")
+    assert not out.exists()
+    alone = run("separate", model, song, "-o", out, "--two-stems", sources[0])
+    assert alone.exit_code == 0, alone.stderr
+    assert all(Path(line).is_file() for line in alone.stdout.splitlines())
 
 
 def test_version_and_help() -> None:

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from demucs.audio import save_audio
 from tiny_model import TinyModel
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -35,12 +33,16 @@ def test_streaming_equals_memory(
         np.testing.assert_allclose(read(result.files[name]), stem, rtol=0, atol=1e-7)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("clip_mode", ["rescale", "clamp", "none"])
 @pytest.mark.parametrize("gain", [0.1, 0.98, 3.0])
 @pytest.mark.parametrize(("form", "float32"), [("wav", False), ("wav", True), ("flac", False)])
 def test_samples_are_those_of_demucs(
     form: encoding.Format, float32: bool, gain: float, clip_mode: ClipMode, tmp_path: Path
 ) -> None:
+    import torch
+    from demucs.audio import save_audio
+
     stem = np.random.default_rng(3).uniform(-gain, gain, (2, 5000)).astype(np.float32)
     raw = RawStem(tmp_path / "stem.f32", channels=2)
     for block in np.array_split(stem, 7, axis=1):
@@ -50,7 +52,9 @@ def test_samples_are_those_of_demucs(
     save_audio(torch.from_numpy(stem), theirs, 44100, clip=clip_mode, as_float=float32)
     assert soundfile.info(ours).subtype == soundfile.info(theirs).subtype
     dtype = "float32" if float32 else "int16"
-    np.testing.assert_array_equal(read(ours, dtype), read(theirs, dtype))
+    # demucs clamps floats to full scale, which no format asks for.
+    wanted = stem if float32 and clip_mode == "none" else read(theirs, dtype)
+    np.testing.assert_array_equal(read(ours, dtype), wanted)
     assert not raw.path.exists()
 
 
@@ -158,6 +162,8 @@ def test_one_sample(separator: Separator, tmp_path: Path) -> None:
         ("untrained:a?seed=1", "untrained_a_seed=1"),
         ("../a\\b", "_a_b"),
         ("..", "_"),
+        ("a. .", "a"),
+        ("nul.live", "_nul.live"),
     ],
 )
 def test_safe_names(name: str, safe: str) -> None:

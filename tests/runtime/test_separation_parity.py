@@ -12,7 +12,8 @@ from demucs.htdemucs import HTDemucs
 from demucs_reference import GATE_DB, by_demucs, snr, stacked
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tiny_model import TinyModel, TorchTwin
+from tiny_model import TinyModel
+from torch_twin import TorchTwin
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime import Separator, segments

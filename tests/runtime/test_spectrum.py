@@ -6,7 +6,7 @@ import torch
 from demucs.hdemucs import HDemucs
 from torch import nn
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.runtime import spectrum
 from onnx_demucs_compiler.runtime.spectrum import Spectrum
 from onnx_demucs_rules.examples import small_htdemucs

@@ -1,20 +1,18 @@
-"""A model small enough to run in a blink, as an artefact and as the torch module it would come from.
+"""A model small enough to run in a blink, as an artifact (``torch_twin`` has it as a torch module).
 
 Each source is a convolution of the mix, so that what lies beyond a segment's border matters, times an
 envelope over the segment, so that it matters where in the segment a sample lies.
 """
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from onnx_demucs_compiler.metadata import ArtifactMetadata
+from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 
 KERNEL = 65
 
@@ -55,7 +53,7 @@ class TinyModel:
         )
 
     def save(self, path: Path, **changes: Any) -> Path:
-        """Write the artefact, its metadata changed as told."""
+        """Write the artifact, its metadata changed as told."""
         mix = [self.batch, self.channels, self.segment]
         stems = [self.batch, len(self.sources), *mix[1:]]
         graph = helper.make_graph(
@@ -77,24 +75,3 @@ class TinyModel:
         helper.set_model_props(model, replace(self.metadata, **changes).to_props())
         onnx.save(model, path)
         return path
-
-
-class TorchTwin(torch.nn.Module):
-    """The same model with the attributes that ``demucs.apply.apply_model`` asks for."""
-
-    def __init__(self, tiny: TinyModel) -> None:
-        super().__init__()
-        self.sources = list(tiny.sources)
-        self.samplerate = tiny.sample_rate
-        self.audio_channels = tiny.channels
-        self.segment = Fraction(tiny.segment, tiny.sample_rate)
-        self.kernel = torch.nn.Parameter(torch.from_numpy(tiny.kernel))
-        self.envelope = torch.from_numpy(tiny.envelope)
-
-    def valid_length(self, length: int) -> int:
-        return len(self.envelope)
-
-    def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        filtered = torch.nn.functional.conv1d(mix, self.kernel, padding=KERNEL // 2)
-        split = filtered.reshape(len(mix), len(self.sources), self.audio_channels, -1)
-        return split * self.envelope

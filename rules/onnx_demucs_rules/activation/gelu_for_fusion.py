@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from onnxscript import opset18 as op
 from torch import nn
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, translate
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, translate
+from onnx_demucs_rules.forms import GELU, gelu
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -41,6 +41,4 @@ def refuse(node: Node) -> Refusal | None:
 )  # fmt: skip
 def gelu_for_fusion(x: ir.Value, approximate: str = "none") -> Any:  # noqa: ARG001 - others are refused
     """``x · Φ(x)`` → ``(x · (1 + erf(x / √2))) · ½``."""
-    root = op.Constant(value_float=math.sqrt(2))
-    doubled = op.Mul(x, op.Add(op.Erf(op.Div(x, root)), op.Constant(value_float=1.0)))
-    return op.Mul(doubled, op.Constant(value_float=0.5))
+    return gelu(op, x, lambda name: op.Constant(value_float=GELU[name]))

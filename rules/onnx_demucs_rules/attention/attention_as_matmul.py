@@ -9,8 +9,9 @@ import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, translate
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, translate
 from onnx_demucs_rules.attention import examples
+from onnx_demucs_rules.forms import attended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +70,11 @@ def attention_as_matmul(
     scores = op.MatMul(op.Mul(query, op.Constant(value_float=factor)), op.Transpose(key, perm=_swapped(key)))
     if attn_mask is not None:
         scores = op.Add(scores, _additive(attn_mask))
-    return op.MatMul(op.Softmax(scores, axis=-1), value)
+    return attended(op, scores, value)
 
 
 def _additive(mask: ir.Value) -> Any:
-    """A mask to add to scores; a boolean one says where to look."""
+    """A mask to add to scores; a boolean one selects by True."""
     if mask.dtype != ir.DataType.BOOL:
         return mask
     return op.Where(mask, op.Constant(value_float=0.0), op.Constant(value_float=-math.inf))

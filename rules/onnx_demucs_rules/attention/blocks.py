@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def block_sizes(large: ir.Value, most_bytes: int) -> list[int] | None:
-    """How many steps each block has, so that a block of ``large`` has about ``most_bytes`` at most.
+    """The steps of each block, for at most about ``most_bytes`` of ``large``.
 
     Args:
         large: float32 ``[…, steps, width]``.
@@ -28,8 +28,6 @@ def block_sizes(large: ir.Value, most_bytes: int) -> list[int] | None:
     return [min(size, steps - start) for start in range(0, steps, size)]
 
 
-def in_blocks(op: Any, x: ir.Value, large: ir.Value, most_bytes: int) -> Any:
-    """``x [B, …, steps, C]`` cut as :func:`block_sizes` says of ``large``."""
-    sizes = block_sizes(large, most_bytes)
-    assert sizes is not None, "the check has looked"
+def in_blocks(op: Any, x: ir.Value, sizes: list[int]) -> Any:
+    """``x [B, …, steps, C]`` cut into blocks of so many steps."""
     return op.Split(x, op.Constant(value_ints=sizes), axis=-2, _outputs=len(sizes))

@@ -16,7 +16,7 @@ class SelfAttention(nn.Module):
     """``nn.MultiheadAttention`` over itself."""
 
     def __init__(self, channels: int = 32, heads: int = 4, masked: bool = False, **options: Any) -> None:
-        """Take the sizes and options of the layer; ``masked`` hides the first step from all."""
+        """Take the layer's sizes and options; ``masked`` hides the first step."""
         super().__init__()
         self.masked = masked
         self.attention = nn.MultiheadAttention(channels, heads, **{"batch_first": True} | options)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
+from onnx_demucs_compiler.rules import Case, Numerics, Patch, Refusal, substitute
 from onnx_demucs_rules.attention.examples import local_state
 from onnx_demucs_rules.demucs_layers import layers_of
 
@@ -33,16 +32,14 @@ if TYPE_CHECKING:
         Case("open-length", local_state, ((2, 8, 45),), options={"length": "dynamic"}),
         Case("frequencies", lambda: local_state(nfreqs=3), ((2, 8, 45),), fires=0,
              because="looks for periods"),
-        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0, because="has no LocalState"),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
     ],
 )  # fmt: skip
 def local_attention_as_matmul(module: nn.Module) -> list[Patch] | Refusal:
     """``Σ_f −f·|t−s|·q_f`` for four ``f`` → ``−|t−s|·(Σ_f f·q_f)``; ``einsum`` → ``@``."""
     layers = layers_of(module, "LocalState")
-    if not layers:
-        return Refusal("the model has no LocalState of demucs")
     plain = [layer for layer in layers if not layer.nfreqs]
-    if not plain:
+    if layers and not plain:
         return Refusal("the model's LocalState looks for periods too (nfreqs)")
     return [Patch(layer, "forward", functools.partial(_forward, layer)) for layer in plain]
 
@@ -64,7 +61,7 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
 
 
 def _slope(layer: Any, x: Tensor) -> Tensor:
-    """How much each query, ``[B, heads, T]``, loses for every step that it looks away."""
+    """The decrease of each query's scores per step away, ``[B, heads, T]``."""
     speeds = torch.arange(1, layer.ndecay + 1, dtype=x.dtype) / (2 * layer.ndecay**0.5)
     decays = torch.sigmoid(layer.query_decay(x)).unflatten(1, (layer.heads, -1))
     slope: Tensor = (decays * speeds[:, None]).sum(2)

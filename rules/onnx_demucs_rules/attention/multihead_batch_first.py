@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
+from onnx_demucs_compiler.rules import Case, Numerics, Patch, Refusal, substitute
 from onnx_demucs_rules.attention.examples import SelfAttention
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ SHAPE = ((2, 40, 32),)
     why="PyTorch transposes a batch-first input to [T, B, C] and back, and the product of all three "
     "projections once more to take it apart: copies of what is already in place.",
     numerics=Numerics(min_snr_db=130),
-    tags={"attention", "speed"},
+    tags={"attention", "memory"},
     cases=[
         Case("self", SelfAttention, SHAPE, ops={"Split": 0, "Transpose": 4}, beside=ATTENTION),
         Case("without-bias", lambda: SelfAttention(bias=False), SHAPE, beside=ATTENTION),
@@ -33,18 +32,15 @@ SHAPE = ((2, 40, 32),)
              because="is not batch-first"),
         Case("keys-of-their-own", lambda: SelfAttention(kdim=32, vdim=32, add_bias_kv=True), SHAPE, fires=0,
              because="is not batch-first, or has keys of its own"),
-        Case("not-attention", lambda: nn.Linear(8, 8), ((2, 8),), fires=0,
-             because="has no nn.MultiheadAttention"),
+        Case("not-attention", lambda: nn.Linear(8, 8), ((2, 8),), fires=0),
     ],
 )  # fmt: skip
 def multihead_batch_first(module: nn.Module) -> list[Patch] | Refusal:
     """``[B, T, C]`` → ``[T, B, C]`` → one projection → three: three projections of ``[B, T, C]``."""
     children = [child for child in module.modules() if type(child) is nn.MultiheadAttention]
     layers = [child for child in children if "forward" not in vars(child)]
-    if not layers:
-        return Refusal("the model has no nn.MultiheadAttention")
     plain = [layer for layer in layers if _is_plain(layer)]
-    if not plain:
+    if layers and not plain:
         return Refusal("the model's nn.MultiheadAttention is not batch-first, or has keys of its own")
     return [Patch(layer, "forward", functools.partial(_forward, layer)) for layer in plain]
 
@@ -64,7 +60,10 @@ def _forward(
     attn_mask: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """As ``nn.MultiheadAttention.forward`` on ``[B, T, C]``, which runs itself where a mask is given."""
+    """``nn.MultiheadAttention.forward`` on ``[B, T, C]``, for calls without a mask.
+
+    With a mask the layer runs itself.
+    """
     if need_weights or key_padding_mask is not None or attn_mask is not None or query.ndim != 3:
         result: tuple[Tensor, Tensor | None] = nn.MultiheadAttention.forward(
             layer, query, key, value, key_padding_mask, need_weights, attn_mask, **options

@@ -21,7 +21,7 @@ class ScaledGate(nn.Module):
         shape: tuple[int, ...] | None = None,
         dynamic: bool = False,
     ) -> None:
-        """One scale for each channel, unless there is another ``shape``; ``dynamic`` computes it."""
+        """One scale per channel, or of another ``shape``; ``dynamic`` computes it."""
         super().__init__()
         convolution: Any = nn.Conv1d if dimensions == 1 else nn.Conv2d
         self.conv = convolution(3, 12, 1, bias=bias)

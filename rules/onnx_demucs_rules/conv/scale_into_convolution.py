@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onnxscript.rewriter import MatchResult
-from onnxscript.rewriter.pattern import RewriteRuleClassBase
-
-from onnx_demucs_compiler.rule import Case, Numerics, rewrite
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, rewrite
 from onnx_demucs_rules.conv.examples import ScaledGate
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from onnx_demucs_compiler.rules import NodeSite
+
 GLU = ("glu-as-two-convolutions",)
 SHAPE = ((2, 3, 64),)
 
 
+def scaled_gate(op: Any, x: Any, weight: Any, gate: Any, scale: Any) -> Any:
+    """A gated convolution, scaled."""
+    product = op.Conv(x, weight, _allow_other_inputs=True, _allow_other_attributes=True, _outputs=["product"])
+    return op.Mul(scale, op.Mul(product, gate, _outputs=["gated"]))
+
+
+def decide(site: NodeSite) -> int | Refusal:
+    """The convolution's rank; refuse other scales, and other uses."""
+    scale = site.static("scale")
+    if scale is None:
+        return Refusal("the scale depends on the input")
+    _, channels, *spatial = site.shape("gated") or (0, 0)
+    wanted = (channels, *(1 for _ in spatial))
+    if scale.shape[-len(wanted) :] != wanted or scale.size != channels:
+        return Refusal("the scale is not one number for each channel")
+    if len(site["product"].uses()) > 1 or len(site["gated"].uses()) > 1:
+        return Refusal("the unscaled values are needed too")
+    return 2 + len(spatial)
+
+
 @rewrite(
+    scaled_gate,
+    decide=decide,
+    shared=True,
     name="scale-into-convolution",
     why="LayerScale multiplies a gate's output by a number for each channel: a pass over the tensor that the "
     "convolution behind the gate can spare.",
@@ -34,54 +56,14 @@ SHAPE = ((2, 3, 64),)
              because="depends on the input"),
     ],
 )  # fmt: skip
-class ScaleIntoConvolution(RewriteRuleClassBase):  # type: ignore[misc]
+def scale_into_convolution(op: Any, site: NodeSite, rank: int) -> Any:
     """``s · ((W * x + b) · g)`` → ``(sW * x + sb) · g``."""
-
-    def __init__(self) -> None:
-        """Keep the matched nodes, so that a refusal is told where one is needed for something else."""
-        super().__init__(remove_nodes=False)
-
-    def pattern(self, op: Any, x: ir.Value, weight: ir.Value, gate: ir.Value, scale: ir.Value) -> Any:
-        """A gated convolution, scaled."""
-        product = op.Conv(
-            x, weight, _allow_other_inputs=True, _allow_other_attributes=True, _outputs=["product"]
-        )
-        return op.Mul(scale, op.Mul(product, gate, _outputs=["gated"]))
-
-    def check(self, _: Any, product: ir.Value, gated: ir.Value, scale: ir.Value, **__: Any) -> MatchResult:
-        """A constant per channel; nobody wants the unscaled values."""
-        result = MatchResult()
-        if scale.const_value is None or scale.shape is None:
-            return result.fail("the scale depends on the input")
-        assert gated.shape is not None, "shapes are inferred"
-        channels = gated.shape[1]
-        wanted = (channels, *(1 for _ in gated.shape[2:]))
-        if tuple(scale.shape)[-len(wanted) :] != wanted or scale.const_value.size != channels:
-            return result.fail("the scale is not one number for each channel")
-        if len(product.uses()) > 1 or len(gated.uses()) > 1:
-            return result.fail("the unscaled values are needed too")
-        return result
-
-    def rewrite(
-        self,
-        op: Any,
-        x: ir.Value,
-        weight: ir.Value,
-        gate: ir.Value,
-        scale: ir.Value,
-        product: ir.Value,
-        gated: ir.Value,
-    ) -> ir.Value:
-        """Scale the weights and the bias instead."""
-        convolution = product.producer()
-        assert convolution is not None, "the pattern matched a Conv"
-        assert gated.shape is not None, "the check has looked"
-        rank = len(gated.shape)
-        scaled = [op.Mul(weight, _column(op, scale, rank))]
-        if len(convolution.inputs) > 2 and convolution.inputs[2] is not None:
-            scaled.append(op.Mul(convolution.inputs[2], _column(op, scale, 1)))
-        result: ir.Value = op.Mul(op.Conv(x, *scaled, **convolution.attributes), gate)
-        return result
+    convolution = site.maker("product")
+    bias = site.arguments(convolution)["B"]
+    scaled = [op.Mul(site["weight"], _column(op, site["scale"], rank))]
+    if bias is not None:
+        scaled.append(op.Mul(bias, _column(op, site["scale"], 1)))
+    return op.Mul(op.Conv(site["x"], *scaled, **convolution.attributes), site["gate"])
 
 
 def _column(op: Any, scale: ir.Value, rank: int) -> ir.Value:

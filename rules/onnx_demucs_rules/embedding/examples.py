@@ -1,4 +1,4 @@
-"""A small model for the cases of rules about an embedding that is added."""
+"""A small model for the cases of rules about an added embedding."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 
 class Embedded(nn.Module):
-    """Adds an embedding of its rows to an image, repeated for every frame, in the manner of HTDemucs."""
+    """Adds an embedding of rows to an image, repeated for every frame."""
 
     def __init__(
         self,
         crop: int = 0,
-        whole: bool = False,
-        moving: bool = False,
         narrow: bool = False,
         scale: float | tuple[float, ...] = 0.2,
     ) -> None:
@@ -26,16 +24,12 @@ class Embedded(nn.Module):
 
         Args:
             crop: rows dropped first.
-            whole: needs what was cropped as well.
-            moving: the embedding depends on the input.
             narrow: the image has a single frame before the sum.
             scale: of the embedding, or of each of 8 channels.
         """
         super().__init__()
         self.embedding = nn.Embedding(32, 8)
         self.crop = crop
-        self.whole = whole
-        self.moving = moving
         self.narrow = narrow
         self.register_buffer(
             "scale", torch.tensor(scale).reshape(-1, 1, 1) if isinstance(scale, tuple) else None
@@ -47,9 +41,7 @@ class Embedded(nn.Module):
         long = 2 * x
         image = long[:, :, : -self.crop] if self.crop else long
         embedding = self.embedding(torch.arange(image.shape[2])).t()[None, :, :, None]
-        if self.moving:
-            embedding = embedding * x.mean()
         repeated = embedding.expand_as(image)
         added = self.number * repeated if self.scale is None else repeated * self.scale
         embedded: Tensor = (image[..., :1] if self.narrow else image) + added
-        return embedded + image.sum() if self.whole else embedded
+        return embedded

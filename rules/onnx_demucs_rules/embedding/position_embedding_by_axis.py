@@ -1,4 +1,4 @@
-"""A two-dimensional position embedding as the two one-dimensional ones it is made of."""
+"""A two-dimensional position embedding from one-dimensional ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
-from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+from onnx_demucs_compiler.rules import EXACT, Case, Patch, substitute
+from onnx_demucs_rules.examples import DEMUCS_NEEDS, plain_htdemucs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,33 +32,32 @@ def _residual_branch() -> nn.Module:
     numerics=EXACT,
     tags={"embedding"},
     cases=[
-        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), ops={"ScatterND": 0, "Sin": 0, "Cos": 0},
-             beside=("pad-without-assert", *DEMUCS_NEEDS)),
-        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
-             because="has no two-dimensional position embedding"),
-        Case("layer-scale-alone", _residual_branch, ((1, 8, 100),), fires=0,
-             because="has no two-dimensional position embedding"),
+        Case("htdemucs", lambda: plain_htdemucs(t_layers=1), ((1, 2, 4096),),
+             ops={"ScatterND": 0, "Sin": 0, "Cos": 0}, beside=("pad-without-assert", *DEMUCS_NEEDS)),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
+        Case("layer-scale-alone", _residual_branch, ((1, 8, 100),), fires=0),
     ],
 )  # fmt: skip
-def position_embedding_by_axis(module: nn.Module) -> list[Patch] | Refusal:
+def position_embedding_by_axis(module: nn.Module) -> list[Patch]:
     """Four slice assignments → ``cat`` of two expanded embeddings, one per axis."""
     homes = sorted({type(child).__module__ for child in module.modules() if _embeds(child)})
     users = [home for home in homes if getattr(sys.modules[home], NAME) is not create_2d_sin_embedding]
-    if not users:
-        return Refusal("the model has no two-dimensional position embedding")
     return [Patch(sys.modules[home], NAME, create_2d_sin_embedding) for home in users]
 
 
 def _embeds(child: nn.Module) -> bool:
-    """Whether its forward calls the function; demucs.transformer is home to layers of Demucs v3 too."""
-    code = getattr(type(child).forward, "__code__", None)
-    return code is not None and NAME in code.co_names and hasattr(sys.modules[type(child).__module__], NAME)
+    """True if its forward calls the function.
+
+    demucs.transformer is home to layers of Demucs v3 too.
+    """
+    code, home = getattr(type(child).forward, "__code__", None), sys.modules.get(type(child).__module__)
+    return code is not None and NAME in code.co_names and hasattr(home, NAME)
 
 
 def create_2d_sin_embedding(
     d_model: int, height: int, width: int, device: str | torch.device = "cpu", max_period: float = 10000
 ) -> Tensor:
-    """``[1, d_model, height, width]``: half the channels say where in time, half where in frequency.
+    """``[1, d_model, height, width]``: half the channels encode time, half frequency.
 
     The formula is demucs' own (``demucs.transformer.create_2d_sin_embedding``), after Wang and Liu
     (2021).

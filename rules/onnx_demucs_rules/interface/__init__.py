@@ -1,1 +1,1 @@
-"""What the artefact's inputs and outputs are called."""
+"""The names of the artifact's inputs and outputs."""

@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CROPPED = """
+<ir_version: 8, opset_import: ["": 18]>
+cropped (float[1, 8, 12, 20] x) => (float[1, 8, rows, 20] y)
+    <float[1, 8, 1, 1] c = {1, 2, 3, 4, 5, 6, 7, 8}, int64[1] start = {0}, int64[1] end = {11},
+     int64[1] axis = {2}>
+{
+    mean = ReduceMean<keepdims = 1>(x)
+    cropped = Slice(x, start, end, axis)
+    sum = Add(cropped, c)
+    y = Neg(sum)
+}
+"""
+
+
 class Selected(nn.Module):
     """Transposes a tensor and adds up what it selects of it."""
 
@@ -22,7 +36,7 @@ class Selected(nn.Module):
         indices: tuple[int, ...] = (),
         keep: bool = False,
     ) -> None:
-        """``indices`` selects several at once; ``keep`` needs the transposed tensor whole as well."""
+        """``indices`` selects several at once; ``keep`` also uses the transposed tensor."""
         super().__init__()
         self.perm = perm
         self.keep = keep
@@ -38,7 +52,7 @@ class Selected(nn.Module):
 
 
 class AddedToSlice(nn.Module):
-    """Adds the start of a tensor to a slice of it, in place."""
+    """Adds a tensor's start to a slice of it, in place."""
 
     def __init__(self, where: slice) -> None:
         """``where``, along the third dimension."""
@@ -54,7 +68,7 @@ class AddedToSlice(nn.Module):
 
 
 class RowBranch(nn.Module):
-    """Gated residual branches on the rows of an image, as in the frequency branch of Demucs."""
+    """Gated residual branches on rows of an image, as in Demucs."""
 
     def __init__(
         self,
@@ -64,7 +78,7 @@ class RowBranch(nn.Module):
         shared: bool = False,
         perm: tuple[int, ...] = (0, 2, 1, 3),
     ) -> None:
-        """``perm`` makes rows of an image of 8 channels; ``shared`` adds the branch of the first to all."""
+        """``perm`` makes rows of 8 channels; ``shared`` adds one branch to all."""
         super().__init__()
         self.perm = perm
         self.shared = shared
@@ -98,7 +112,7 @@ class TwoBranches(nn.Module):
     """The sum of two branches from one convolution."""
 
     def __init__(self, first: int, second: int) -> None:
-        """How many channels the branches have."""
+        """Take the number of channels of the branches."""
         super().__init__()
         self.start = nn.Conv1d(4, 4, 3)
         self.first = nn.Sequential(nn.Conv1d(4, first, 3), nn.Tanh(), nn.Conv1d(first, 4, 3))
@@ -119,5 +133,5 @@ class Members(nn.ModuleList):
         super().__init__(members)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What all of them take, to what they return."""
+        """The common input of all to their common output."""
         return torch.stack([member(x) for member in self]).sum(0)

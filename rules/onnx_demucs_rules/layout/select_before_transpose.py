@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxscript.rewriter import MatchResult
-from onnxscript.rewriter.pattern import RewriteRuleClassBase
-
-from onnx_demucs_compiler.rule import EXACT, Case, rewrite
+from onnx_demucs_compiler.rules import EXACT, Case, Refusal, rewrite
 from onnx_demucs_rules.layout.examples import Selected
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
+    from onnx_demucs_compiler.rules import NodeSite
+
+
+class Selection(NamedTuple):
+    """The axis to select on first, and the order of the others."""
+
+    axis: int
+    perm: list[int]
+
+
+def transposed_selection(op: Any, x: Any, index: Any) -> Any:
+    """A Gather of a Transpose."""
+    return op.Gather(op.Transpose(x, _outputs=["transposed"]), index)
+
+
+def decide(site: NodeSite) -> Selection | Refusal:
+    """One index, and nobody else wants the transposed tensor whole."""
+    index = site.static("index")
+    if index is None or index.ndim > 0:
+        return Refusal("takes more than one index")
+    if any(use.node.op_type != "Gather" for use in site["transposed"].uses()):
+        return Refusal("the transposed tensor is needed whole")
+    perm = site.maker("transposed").attributes["perm"].as_ints()
+    axis = perm[site.node.attributes.get_int("axis", 0)]
+    return Selection(axis, [source - (source > axis) for source in perm if source != axis])
 
 
 @rewrite(
+    transposed_selection,
+    decide=decide,
+    shared=True,
     name="select-before-transpose",
     why="view_as_complex takes the two halves of a tensor that demucs has just transposed to interleave "
     "them: a strided copy of everything, then a strided copy of each half.",
@@ -30,37 +54,8 @@ if TYPE_CHECKING:
              because="transposed tensor is needed whole"),
     ],
 )  # fmt: skip
-class SelectBeforeTranspose(RewriteRuleClassBase):  # type: ignore[misc]
+def select_before_transpose(op: Any, site: NodeSite, selection: Selection) -> Any:
     """``Gather(Transpose(x, perm), i, axis)`` → ``Transpose(Gather(x, i, perm[axis]), perm')``."""
-
-    def __init__(self) -> None:
-        """Keep the matched nodes: the other half is selected from the same Transpose."""
-        super().__init__(remove_nodes=False)
-
-    def pattern(self, op: Any, x: ir.Value, index: ir.Value) -> Any:
-        """A Gather of a Transpose."""
-        return op.Gather(op.Transpose(x, _outputs=["transposed"]), index, _outputs=["selected"])
-
-    def check(self, _: Any, transposed: ir.Value, index: ir.Value, **__: Any) -> MatchResult:
-        """One index, and nobody else wants the transposed tensor whole."""
-        result = MatchResult()
-        if index.const_value is None or index.const_value.size != 1 or len(index.const_value.shape) > 0:
-            return result.fail("takes more than one index")
-        if any(use.node.op_type != "Gather" for use in transposed.uses()):
-            return result.fail("the transposed tensor is needed whole")
-        return result
-
-    def rewrite(
-        self, op: Any, x: ir.Value, index: ir.Value, transposed: ir.Value, selected: ir.Value
-    ) -> ir.Value:
-        """Select on the axis the index came from, then permute what is left."""
-        transpose, gather = transposed.producer(), selected.producer()
-        assert transpose is not None, "the pattern matched a Transpose"
-        assert gather is not None, "the pattern matched a Gather"
-        perm = transpose.attributes["perm"].as_ints()
-        axis = perm[gather.attributes.get_int("axis", 0)]
-        chosen: ir.Value = op.Gather(x, index, axis=axis)
-        left = [source - (source > axis) for source in perm if source != axis]
-        if left != sorted(left):
-            chosen = op.Transpose(chosen, perm=left)
-        return chosen
+    chosen = op.Gather(site["x"], site["index"], axis=selection.axis)
+    perm = selection.perm
+    return chosen if perm == sorted(perm) else op.Transpose(chosen, perm=perm)

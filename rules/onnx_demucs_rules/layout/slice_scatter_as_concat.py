@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
-from onnx_demucs_compiler.rule import EXACT, Case, Refusal, decompose
+from onnx_demucs_compiler.rules import EXACT, Case, ComplexPair, Refusal, decompose
 from onnx_demucs_rules.layout.examples import AddedToSlice
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
 

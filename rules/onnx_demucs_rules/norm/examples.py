@@ -25,7 +25,7 @@ class Centre(nn.Module):
 
 
 class Scale(nn.Module):
-    """Takes a standard deviation or a variance, of values that are not centred."""
+    """Takes a standard deviation or a variance of values off centre."""
 
     def __init__(self, dims: tuple[int, ...] | None, squared: bool = False, **options: Any) -> None:
         """Take the arguments of ``torch.std``; ``squared`` takes ``torch.var`` instead."""
@@ -39,7 +39,7 @@ class Scale(nn.Module):
 
 
 class Projected(nn.Module):
-    """A convolution, pointwise unless it has a ``kernel``, and a GroupNorm of its result."""
+    """A convolution, pointwise unless it has a ``kernel``, and its GroupNorm."""
 
     def __init__(
         self,
@@ -67,3 +67,16 @@ class Projected(nn.Module):
         projected = self.conv(x + self.offset)
         normalised: Tensor = self.norm(projected)
         return normalised + projected if self.keep else normalised
+
+
+class Accumulate(nn.Module):
+    """Takes a running sum."""
+
+    def __init__(self, dim: int, whole: bool = False, dtype: torch.dtype | None = None) -> None:
+        """Take the arguments of ``torch.cumsum``; ``whole`` takes the sum of whole numbers."""
+        super().__init__()
+        self.dim, self.whole, self.dtype = dim, whole, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Running sum of ``x``, or of its sign as a whole number."""
+        return torch.cumsum((x > 0).long() if self.whole else x, self.dim, dtype=self.dtype)

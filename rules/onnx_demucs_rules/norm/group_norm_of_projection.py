@@ -1,4 +1,4 @@
-"""Group normalisation of a pointwise convolution, from the covariance of what the convolution takes."""
+"""Group normalisation of a pointwise convolution, by its input's covariance."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.fx import Node
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.targets import ALL, PTE
 from onnx_demucs_rules.norm import staged
 from onnx_demucs_rules.norm.examples import Projected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
 
@@ -35,6 +36,7 @@ STAGED = ("group-norm-in-stages",)
     why="The residual branches of Demucs widen 6 channels to 96 and normalise these: seven passes over the "
     "widest tensors of the model, whose mean and variance the 6 channels tell as well.",
     numerics=Numerics(min_snr_db=120),
+    targets=ALL - {PTE},
     tags={"norm", "speed"},
     cases=[
         Case("projection", lambda: Projected(6, 96), ((2, 6, 3000),),
@@ -98,17 +100,18 @@ def group_norm_of_projection(
 
 
 def _statistics(hidden: Tensor, matrix: Tensor, offset: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
-    """Mean and one over the standard deviation of ``matrix @ hidden + offset``, ``[B, 1, 1]`` each."""
+    """Mean and inverse deviation of ``matrix @ hidden + offset``, ``[B, 1, 1]`` each."""
     center = staged.mean(hidden, (2,))
     centred = hidden - center
     covariance = centred @ centred.transpose(1, 2) / hidden.shape[-1]
-    channels = matrix @ center
+    # The weights on the right, where quantisers look for them.
+    channels = center.transpose(1, 2) @ matrix.T
     if offset is not None:
-        channels = channels + offset[:, None]
-    mean = channels.mean(1, keepdim=True)
+        channels = channels + offset
+    mean = channels.mean(2, keepdim=True)
     within = ((matrix.T @ matrix) * covariance).sum((1, 2), keepdim=True) / matrix.shape[0]
     apart = channels - mean
-    between = (apart * apart).mean(1, keepdim=True)
+    between = (apart * apart).mean(2, keepdim=True)
     return mean, torch.rsqrt(within + between + eps)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.norm import staged
 from onnx_demucs_rules.norm.examples import Centre
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
 

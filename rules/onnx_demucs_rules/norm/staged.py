@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
-
-from torch.fx.experimental.symbolic_shapes import statically_known_true
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,12 +16,12 @@ ROWS = range(64, 1, -1)
 
 
 def row_length(x: Tensor, dims: tuple[int, ...]) -> int:
-    """How many elements a mean over these dimensions averages."""
+    """The number of elements that a mean over these dimensions averages."""
     return math.prod(x.shape[dim] for dim in dims)
 
 
 def is_long(x: Tensor, dims: tuple[int, ...]) -> bool:
-    """Whether a mean over these dimensions is worth taking in stages; over one of open size it is."""
+    """True if a mean over these dimensions is long enough, or open."""
     if any(not isinstance(x.shape[dim], int) for dim in dims):
         return True
     return row_length(x, dims) > SHORT
@@ -34,7 +32,8 @@ def mean(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
     Each dimension is a stage of its own, and a long one is split in two stages of about its square
     root: the rounding error of a sum grows with the number of terms added one after another, so that
-    many short sums beat a long one (Higham, Accuracy and Stability of Numerical Algorithms, 4.2).
+    many short sums beat a long one (Higham, Accuracy and Stability of Numerical Algorithms, 4.2). A stage
+    is a sum and a division: of two ReduceMean in a row onnxsim makes one, over axes that are not theirs.
     """
     for dim in sorted((dim % x.ndim for dim in dims), reverse=True):
         x = _mean_of_one(x, dim)
@@ -46,7 +45,7 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
     if not isinstance(length, int):
         return _mean_of_open(x, dim)
     if length <= math.isqrt(SHORT) ** 2:
-        return x.mean(dim, keepdim=True)
+        return x.sum(dim, keepdim=True) / length
     rows = _divisor_near_root(length)
     if rows is None:
         rows = math.isqrt(length)
@@ -54,21 +53,31 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
         head = mean(x.narrow(dim, 0, covered), (dim,)) * (covered / length)
         tail = x.narrow(dim, covered, length - covered).sum(dim, keepdim=True) / length
         return head + tail
-    split: Tensor = x.unflatten(dim, (rows, length // rows))
-    return split.mean(dim + 1).mean(dim, keepdim=True)
+    per_row = length // rows
+    of_rows: Tensor = x.unflatten(dim, (rows, per_row)).sum(dim + 1) / per_row
+    return of_rows.sum(dim, keepdim=True) / rows
 
 
 def _mean_of_open(x: Tensor, dim: int) -> Tensor:
-    """Stage by stage, as long as a divisor is known of a size that is not."""
+    """A mean of open size, in stages while a divisor is known."""
     length = x.shape[dim]
-    row = next((row for row in ROWS if statically_known_true(length % row == 0)), None)
+    row = _known_divisor(length)
     if row is None:
         return x.mean(dim, keepdim=True)
-    return _mean_of_open(x.unflatten(dim, (length // row, row)).mean(dim + 1), dim)
+    return _mean_of_open(x.unflatten(dim, (length // row, row)).sum(dim + 1) / row, dim)
+
+
+def _known_divisor(length: Any) -> int | None:
+    """The largest of :data:`ROWS` that divides an open size.
+
+    The symbols' common factor is asked for, since each ``length % row`` would be a node of the trace.
+    """
+    factor, _ = length.node.expr.as_content_primitive()
+    return next((row for row in ROWS if factor % row == 0), None)
 
 
 def _divisor_near_root(length: int) -> int | None:
-    """The divisor closest to the root, if it is within a factor of 8 of it."""
+    """The divisor closest to the root, within a factor of 8."""
     root = math.isqrt(length)
     return next((rows for rows in range(root, root // 8, -1) if length % rows == 0), None)
 

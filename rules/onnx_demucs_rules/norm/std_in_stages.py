@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.norm import staged
 from onnx_demucs_rules.norm.examples import Scale
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
 
@@ -63,5 +63,5 @@ def _unbiasing(x: Tensor, count: int, lost: float) -> float | Tensor:
 def _correction(
     unbiased: bool = True, keepdim: bool = False, correction: float | None = None
 ) -> tuple[float, bool]:
-    """Bessel's correction and ``keepdim``, as the overloads with ``unbiased`` and ``correction`` say them."""
+    """Bessel's correction and ``keepdim``, for either overload."""
     return (float(unbiased) if correction is None else correction), keepdim

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Projections(nn.Module):
-    """Two products of one signal, the weight of the later one named before that of the earlier."""
+    """Two products of one signal, their weights' names in reverse order."""
 
     def __init__(self) -> None:
         """Of 64 features."""
@@ -27,7 +27,7 @@ class Projections(nn.Module):
 
 
 def linear(scale: float = 1.0, *, half: bool = False, size: int = 64) -> nn.Module:
-    """A layer whose weights are scaled, and then brought to what half precision can say."""
+    """A layer of scaled weights that half precision holds exactly."""
     layer = nn.Linear(size, size)
     with torch.no_grad():
         layer.weight.mul_(scale)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.stages.storage import LOSSLESS, ROUNDED, encode, float_initializers
-from onnx_demucs_compiler.stages.weights import is_weight
+from onnx_demucs_compiler.graph.storage import LOSSLESS, ROUNDED, encode, float_initializers
+from onnx_demucs_compiler.graph.weights import is_weight
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, store
 from onnx_demucs_rules.precision.examples import linear
 from onnx_demucs_rules.storage.examples import SameTwice
 
@@ -34,14 +34,14 @@ ROUNDING_DB = 70.0
 SHAPE, HALF = ((2, 64),), {"precision": NAME}
 
 
-@graph_pass(
+@store(
     name=NAME,
+    precision=NAME,
     why="Released checkpoints hold their weights in half precision: float32 stores every number in twice the "
     "bytes that it has.",
     numerics=Numerics(min_snr_db=60),
-    tags={"precision", "storage"},
-    after=["chosen-stems", "identical-initializers-once", "int8-weights", "select-early", "select-pieces",
-           "track-in-one-call", "waveform-interface"],
+    tags={"storage"},
+    after=["int8-weights"],
     cases=[
         Case("from-half", lambda: linear(half=True), SHAPE, options=HALF, ops={"Cast": 1}),
         Case("rounded", linear, SHAPE, options=HALF, ops={"Cast": 1}),
@@ -49,47 +49,48 @@ SHAPE, HALF = ((2, 64),), {"precision": NAME}
         Case("a-table", SameTwice, SHAPE, options=HALF, fires=0, because="no weight that may be rounded"),
         Case("beyond-the-range", lambda: linear(1e7), SHAPE, options=HALF, fires=0,
              because="beyond the range of float16"),
+        Case("not-to-be-rounded", linear, SHAPE, options=HALF | {"lossless": True}, fires=0,
+             because="no weight that may be rounded"),
+        Case("exact-without-rounding", lambda: linear(half=True), SHAPE, options=HALF | {"lossless": True},
+             ops={"Cast": 1}),
         Case("too-fine", lambda: linear(1e-5), SHAPE, options=HALF, fires=0,
              because="too fine for float16"),
         Case("small", lambda: linear(size=8), ((2, 8),), options=HALF, fires=0, because="too small"),
         Case("what-int8-leaves", linear, SHAPE, options={"precision": "int8", "keep": ("weight",)},
              beside=("int8-weights",), ops={"Cast": 1, "MatMulInteger": 0}),
-        Case("float32", linear, SHAPE, fires=0, because="the precision is fp32"),
     ],
 )  # fmt: skip
-def fp16_weights(model: ir.Model, options: Options) -> int | Refusal:
+def fp16_weights(model: ir.Model, options: Options) -> list[ir.Value] | Refusal:
     """A float32 initializer → a float16 one and a ``Cast``, which runtimes fold when they load the model.
 
     Whatever float16 says exactly is stored in it. Else matrices and kernels that are weights of the model are
-    rounded; tables that rules made, biases, norms and scales stay as they are. With ``int8`` it takes what
-    that leaves.
+    rounded, unless ``options.lossless`` forbids it; tables that rules made, biases, norms and scales stay as
+    they are. With ``int8`` it takes what that leaves.
     """
-    if options.precision not in (NAME, "int8"):
-        return Refusal(f"the precision is {options.precision}")
     graph, kept = model.graph, Counter[str]()
-    fired = 0
+    fired = []
     for value in float_initializers(graph):
         assert value.const_value is not None, "an initializer has a value"
         array = value.const_value.numpy()
-        half, how = _half(array, weight=is_weight(value))
+        half, how = _half(array, may_round=is_weight(value) and not options.lossless)
         if half is None:
             kept[how] += 1
             continue
         encode(graph, value, half, how, _cast, NAME)
-        fired += 1
+        fired.append(value)
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(kept.items()))
-    return fired or Refusal(f"every float32 initializer stays one: {reasons or 'there is none'}")
+    return fired or Refusal(f"no float32 initializer is stored in float16: {reasons or 'there is none'}")
 
 
-def _half(array: NDArray[np.float32], *, weight: bool) -> tuple[NDArray[np.float16] | None, str]:
-    """The array in float16 and what that made of it, or ``None`` and what speaks against it."""
+def _half(array: NDArray[np.float32], *, may_round: bool) -> tuple[NDArray[np.float16] | None, str]:
+    """The array in float16 and its rounding; or ``None`` and a reason."""
     if array.size < WORTH:
         return None, "too small"
     with np.errstate(over="ignore"):
         half = array.astype(np.float16)
     if np.array_equal(half.astype(np.float32), array):
         return half, LOSSLESS
-    if not weight or array.size < MATRIX or sum(size > 1 for size in array.shape) < 2:
+    if not may_round or array.size < MATRIX or sum(size > 1 for size in array.shape) < 2:
         return None, "no weight that may be rounded"
     if not np.isfinite(half).all():
         return None, "beyond the range of float16"

@@ -9,9 +9,15 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 from torch import nn
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.stages.storage import INT8, encode, float_initializers, insert_before, store
-from onnx_demucs_compiler.stages.weights import is_weight
+from onnx_demucs_compiler.graph.storage import (
+    INT8,
+    encode,
+    float_initializers,
+    insert_before,
+    store_array,
+)
+from onnx_demucs_compiler.graph.weights import is_weight
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, store
 from onnx_demucs_rules.precision.examples import Projections, linear
 from onnx_demucs_rules.storage.examples import SameTwice
 
@@ -30,13 +36,12 @@ STEPS = 127
 SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
 
 
-@graph_pass(
+@store(
     name=NAME,
+    precision="int8",
     why="Three quarters of a file are bits that few would hear, and matrix products of bytes are faster.",
     numerics=Numerics(min_snr_db=38),
-    tags={"precision", "storage"},
-    after=["chosen-stems", "identical-initializers-once", "select-early", "select-pieces",
-           "track-in-one-call", "waveform-interface"],
+    tags={"storage"},
     cases=[
         Case("product", linear, SHAPE, options=EIGHT, ops={"MatMulInteger": 1, "MatMul": 0}),
         Case("two-of-one-signal", Projections, SHAPE, options=EIGHT, fires=2,
@@ -49,17 +54,14 @@ SHAPE, EIGHT = ((2, 3, 64),), {"precision": "int8"}
         Case("small", lambda: linear(size=8), ((2, 8),), options=EIGHT, fires=0,
              because="no weight is large"),
         Case("a-table", SameTwice, SHAPE, options=EIGHT, fires=0, because="no weight is large"),
-        Case("float32", linear, SHAPE, fires=0, because="the precision is fp32"),
     ],
 )  # fmt: skip
-def int8_weights(model: ir.Model, options: Options) -> int | Refusal:
+def int8_weights(model: ir.Model, options: Options) -> list[ir.Value] | Refusal:
     """``MatMul(x, W)`` → ``MatMulInteger`` of bytes; any other large weight → int8 and ``DequantizeLinear``.
 
     Each column, or each slice along the axis that loses least, has a scale of its own. What the search for a
     floor keeps (``options.keep``) is left to ``fp16-weights``.
     """
-    if options.precision != "int8":
-        return Refusal(f"the precision is {options.precision}")
     large = [value for value in float_initializers(model.graph) if _is_large(value)]
     chosen = [value for value in large if value.name not in options.keep]
     products = _Products(model.graph)
@@ -71,7 +73,7 @@ def int8_weights(model: ir.Model, options: Options) -> int | Refusal:
     products.multiply()
     if large and not chosen:
         return Refusal(f"all {len(large)} large weights are kept in float16")
-    return len(chosen) or Refusal("no weight is large")
+    return chosen or Refusal("no weight is large")
 
 
 def _is_large(value: ir.Value) -> bool:
@@ -80,7 +82,7 @@ def _is_large(value: ir.Value) -> bool:
 
 
 def _only_multiplied_with(value: ir.Value) -> bool:
-    """Whether a value is a matrix that is the right factor of products, and nothing else."""
+    """True if a value is only ever a product's right matrix."""
     assert value.const_value is not None, "an initializer has a value"
     uses = value.uses()
     return len(value.const_value.shape) == 2 and all(
@@ -100,12 +102,12 @@ class _Products:
         """Store a weight as bytes and their scales."""
         assert weight.const_value is not None, "an initializer has a value"
         array, scale = _quantised(weight.const_value.numpy(), 1)
-        stored = store(self.graph, weight, array, INT8)
+        stored = store_array(self.graph, weight, array, INT8)
         scales = _initializer(self.graph, f"{stored.name}.scale", scale[0])
         self.weights[weight] = stored, scales
 
     def multiply(self) -> None:
-        """Multiply bytes wherever such a weight is a factor, in the order of the graph."""
+        """Multiply bytes by every such weight, in the graph's order."""
         for node in list(self.graph.all_nodes()):
             if node.op_type == "MatMul" and node.inputs[1] in self.weights:
                 self._multiply(node, *self.weights[node.inputs[1]])
@@ -124,7 +126,7 @@ class _Products:
         node.graph.remove(node, safe=True)
 
     def _bytes_of(self, tape: Tape, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """A signal in bytes, their step and their zero; once for all products that a value goes into."""
+        """A signal in bytes, its step and zero; shared by all products."""
         signal, graph = node.inputs[0], node.graph
         assert signal is not None, "a product has two factors"
         assert isinstance(graph, ir.Graph), "the node stands in a graph"
@@ -151,7 +153,7 @@ def _store(graph: ir.Graph, value: ir.Value) -> None:
 
 
 def _quantised(array: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Whole numbers up to ±127, and their step for each index of the axis."""
+    """Whole numbers up to ±127, with their step per index."""
     others = tuple(each for each in range(array.ndim) if each != axis)
     peaks = np.abs(array).max(axis=others, keepdims=True)
     scale = (np.where(peaks > 0, peaks, 1) / STEPS).astype(np.float32)

@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+FROM_ZEROS = """
+<ir_version: 8, opset_import: ["": 18]>
+recurrent (float[7, batch, 5] x, float[1, 16, 5] w, float[1, 16, 4] r) => (float[7, 1, batch, 4] y)
+    <float[1, 1, 4] zeros = {0, 0, 0, 0}, float[1, 1, 4] ones = {1, 1, 1, 1},
+     int32[1] five = {5}, int64[1] one = {1}, int64[1] two = {2}, int64[1] four = {4}>
+{
+    shape = Shape(x)
+    batch = Slice(shape, one, two)
+    sizes = Concat<axis = 0>(one, batch, four)
+    lengths = Expand(five, batch)
+    state = Expand(zeros, sizes)
+    other = Expand(ones, sizes)
+    y = LSTM<hidden_size = 4>(x, w, r, , , state, state)
+}
+"""
+
+
 def blstm(**options: Any) -> nn.Module:
     """A BLSTM of demucs with six channels; it takes ``[B, 6, T]``."""
     from demucs.demucs import BLSTM
@@ -52,7 +69,7 @@ class GivenState(Recurrence):
 
 
 class SharedWeights(Recurrence):
-    """The same, adding what it begins with to a weight that the layer has too."""
+    """The same with an initial state that contains the layer's weight."""
 
     def forward(self, x: Tensor) -> Tensor:
         """To ``[T, B, 8]``."""

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
+from onnx_demucs_compiler.rules import EXACT, Case, Patch, substitute
 from onnx_demucs_rules.demucs_layers import layers_of
 from onnx_demucs_rules.recurrent.examples import blstm
 
@@ -32,17 +31,13 @@ if TYPE_CHECKING:
         Case("two-layers", lambda: blstm(layers=2), ((1, 6, 23),), ops={"LSTM": 2}),
         Case("short-enough", blstm, ((2, 6, 8),), ops={"Gather": 0, "Pad": 0}),
         Case("open-batch", blstm, ((2, 6, 45),), options={"batch": "dynamic"}),
-        Case("never-framed", lambda: blstm(max_steps=None), ((2, 6, 45),), fires=0,
-             because="no BLSTM of demucs that works in frames"),
-        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
-             because="no BLSTM of demucs that works in frames"),
+        Case("never-framed", lambda: blstm(max_steps=None), ((2, 6, 45),), fires=0),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
     ],
 )  # fmt: skip
-def frames_by_halves(module: nn.Module) -> list[Patch] | Refusal:
+def frames_by_halves(module: nn.Module) -> list[Patch]:
     """``as_strided`` and a slice per frame → two slices of the signal cut in halves of a frame, and one."""
     layers = [layer for layer in layers_of(module, "BLSTM") if layer.max_steps is not None]
-    if not layers:
-        return Refusal("the model has no BLSTM of demucs that works in frames")
     return [Patch(layer, "forward", functools.partial(_forward, layer)) for layer in layers]
 
 
@@ -62,7 +57,7 @@ def _count(steps: int, hop: int) -> int:
 
 
 def _frames(x: Tensor, hop: int) -> Tensor:
-    """``[B, C, T]`` to ``[B * frames, C, 2 * hop]``: a frame is a half and the one that follows it."""
+    """``[B, C, T]`` to ``[B * frames, C, 2 * hop]``, each frame two successive halves."""
     count = _count(x.shape[-1], hop)
     halves = F.pad(x, (0, (count + 1) * hop - x.shape[-1])).unflatten(-1, (count + 1, hop))
     frames = torch.cat([halves[:, :, :-1], halves[:, :, 1:]], dim=-1)
@@ -70,7 +65,9 @@ def _frames(x: Tensor, hop: int) -> Tensor:
 
 
 def _joined(frames: Tensor, hop: int) -> Tensor:
-    """``[B, frames, C, 2 * hop]`` to ``[B, C, T]``: of each frame the middle, of the first the start too.
+    """``[B, frames, C, 2 * hop]`` to ``[B, C, T]``.
+
+    Of each frame the middle, of the first the start too.
 
     The end of the last frame lies beyond the signal.
     """

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
-from onnx_ir.passes import common as passes
 from torch import nn
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.stages.weights import joined_name
+from onnx_demucs_compiler.graph.weights import joined_name
+from onnx_demucs_compiler.rules import Case, NotMine, Numerics, Refusal, graph_pass
 from onnx_demucs_rules.recurrent.examples import Recurrence, SharedWeights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.rules import NodeSite
 
-RECURRENT = ("LSTM", "GRU", "RNN")
-WEIGHTS = slice(1, 4)
+    Computed = dict[ir.Value, list[ir.Node]]
+
+
+def decide(site: NodeSite) -> Computed | Refusal | NotMine:
+    """The weights that are computed, and the nodes that compute them."""
+    computed: Computed = {}
+    for value in (site.get("W"), site.get("R"), site.get("B")):
+        makers: dict[ir.Node, None] = {}
+        if not _trace(value, makers):
+            return NotMine()
+        if value is not None and makers:
+            computed[value] = list(makers)
+    if shared := _used_elsewhere(list(itertools.chain(*computed.values())), site.graph):
+        return Refusal(f"{shared} is used elsewhere too")
+    return computed or NotMine()
 
 
 @graph_pass(
+    decide=decide,
+    on=("LSTM", "GRU", "RNN"),
     name="recurrent-weights-as-stored",
     why="torch orders the gates of an LSTM otherwise than ONNX does, and torch.onnx reorders them in the "
     "graph: 50 Slice and Concat of weights for each layer.",
@@ -36,40 +53,17 @@ WEIGHTS = slice(1, 4)
         Case("gru", lambda: Recurrence(nn.GRU), ((7, 3, 5),), ops={"Slice": 0, "Concat": 0}),
         Case("a-weight-is-used-elsewhere", SharedWeights, ((7, 3, 5),), fires=0,
              because="layer.weight_ih_l0 is used elsewhere too"),
-        Case("nothing-recurrent", lambda: nn.Linear(8, 8), ((2, 8),), fires=0,
-             because="no recurrent layer computes its weights"),
+        Case("nothing-recurrent", lambda: nn.Linear(8, 8), ((2, 8),), fires=0),
     ],
 )  # fmt: skip
-def recurrent_weights_as_stored(model: ir.Model, _: Options) -> int | Refusal:
+def recurrent_weights_as_stored(site: NodeSite, computed: Computed) -> None:
     """``LSTM(x, Concat(Slice(w), …), …)`` → ``LSTM(x, W, …)``, ``W`` named ``w+w_reverse``."""
-    fires = 0
-    reason = "no recurrent layer computes its weights"
-    for node in list(model.graph):
-        makers = _makers(node) if node.op_type in RECURRENT else []
-        if not makers:
-            continue
-        if shared := _used_elsewhere(makers, model.graph):
-            reason = f"{shared} is used elsewhere too"
-            continue
-        for value in node.inputs[WEIGHTS]:
-            if value is not None and not value.is_initializer():
-                _store(model.graph, value)
-        fires += 1
-    passes.RemoveUnusedNodesPass()(model)
-    return fires or Refusal(reason)
-
-
-def _makers(node: ir.Node) -> list[ir.Node]:
-    """The nodes that compute a recurrent node's weights, in order; none if they depend on an input."""
-    found: dict[ir.Node, None] = {}
-    for value in node.inputs[WEIGHTS]:
-        if not _trace(value, found):
-            return []
-    return list(found)
+    for value, makers in computed.items():
+        _store(site.model.graph, value, makers)
 
 
 def _trace(value: ir.Value | None, found: dict[ir.Node, None]) -> bool:
-    """Add the nodes behind a value, earliest first; whether initializers are all that they are made from."""
+    """Collect the nodes behind a value; return whether only initializers feed them."""
     if value is None or value.is_initializer():
         return True
     producer = value.producer()
@@ -79,8 +73,8 @@ def _trace(value: ir.Value | None, found: dict[ir.Node, None]) -> bool:
     return True
 
 
-def _parameters(makers: list[ir.Node]) -> list[ir.Value]:
-    """What is sliced, joined and so on: the first inputs, and all of a Concat's."""
+def _parameters(makers: Iterable[ir.Node]) -> list[ir.Value]:
+    """The tensor inputs of a shaping node: one, or a Concat's."""
     sources = [
         value
         for node in makers
@@ -90,7 +84,7 @@ def _parameters(makers: list[ir.Node]) -> list[ir.Value]:
     return list(dict.fromkeys(sources))
 
 
-def _used_elsewhere(makers: list[ir.Node], graph: ir.Graph) -> str | None:
+def _used_elsewhere(makers: Iterable[ir.Node], graph: ir.Graph) -> str | None:
     known = set(makers)
     for value in _parameters(makers):
         if not {user for user, _ in value.uses()} <= known or value in graph.outputs:
@@ -98,12 +92,10 @@ def _used_elsewhere(makers: list[ir.Node], graph: ir.Graph) -> str | None:
     return None
 
 
-def _store(graph: ir.Graph, value: ir.Value) -> None:
-    makers: dict[ir.Node, None] = {}
-    _trace(value, makers)
-    parameters = _parameters(list(makers))
+def _store(graph: ir.Graph, value: ir.Value, makers: list[ir.Node]) -> None:
+    parameters = _parameters(makers)
     name = joined_name(str(parameter.name) for parameter in parameters)
-    array = _computed(value, list(makers))
+    array = _computed(value, makers)
     stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name))
     stored.dtype = ir.DataType.from_numpy(array.dtype)
     stored.metadata_props.update(parameters[0].metadata_props)

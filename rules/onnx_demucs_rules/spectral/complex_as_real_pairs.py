@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.utils._pytree as pytree
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
-from onnx_demucs_compiler.rule import Case, Numerics, decompose
+from onnx_demucs_compiler.rules import Case, ComplexPair, Numerics, decompose
 from onnx_demucs_rules.spectral import complex_examples as examples
 from onnx_demucs_rules.spectral import halves_together
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
     Operand = ComplexPair | Tensor | complex
 
@@ -26,7 +25,7 @@ aten = torch.ops.aten
 
 
 def _halfwise(site: Site, *args: Any, **kwargs: Any) -> Any:
-    """For operators that move elements or add them up: ``op(a + bi) = op(a) + op(b)·i``."""
+    """Lower a linear operator: ``op(a + bi) = op(a) + op(b)·i``."""
     real = _on_half(site, "real", args, kwargs)
     imag = _on_half(site, "imag", args, kwargs)
     return tuple(map(ComplexPair, real, imag)) if isinstance(real, list | tuple) else ComplexPair(real, imag)
@@ -44,12 +43,12 @@ def _on_half(site: Site, half: str, args: Any, kwargs: Any) -> Any:
 
 
 def _reshape(_: Site, z: ComplexPair, shape: Sequence[int]) -> ComplexPair:
-    """A half need not lie in memory as the complex tensor did, so that a view of it may be a copy."""
+    """Reshape each half, which may have to be copied for a view."""
     return ComplexPair(z.real.reshape(shape), z.imag.reshape(shape))
 
 
 def _pad(_: Site, z: ComplexPair, pad: Sequence[int], *rest: Any, **named: Any) -> ComplexPair:
-    """Padding with a value pads the real part with it and the imaginary part with 0."""
+    """Pad the real part with the value, the imaginary part with 0."""
     mode = "constant" if not rest or not isinstance(rest[0], str) else rest[0]
     value = named.get("value", rest[-1] if rest and not isinstance(rest[-1], str) else None)
     real, imag = _parts(0.0 if value is None else value)
@@ -60,10 +59,10 @@ def _pad(_: Site, z: ComplexPair, pad: Sequence[int], *rest: Any, **named: Any) 
     )
 
 
-def _add(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
+def _add(_: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
     a, b = _parts(z)
     c, d = _parts(_product(w, alpha) if alpha != 1 else w)
-    return _pair(site, a + c, b if d is None else d if b is None else b + d)
+    return _pair(a + c, b if d is None else d if b is None else b + d)
 
 
 def _sub(site: Site, z: Operand, w: Operand, alpha: float = 1) -> ComplexPair:
@@ -79,7 +78,7 @@ def _mul(_: Site, z: Operand, w: Operand) -> Any:
 
 
 def _product(z: Operand, w: Operand) -> Any:
-    """``(a + bi)(c + di) = (ac - bd) + (ad + bc)i``, without the terms of a missing part."""
+    """``(a + bi)(c + di) = (ac - bd) + (ad + bc)i``, skipping missing parts."""
     return _bilinear(operator.mul, z, w)
 
 
@@ -112,7 +111,7 @@ def _matrix_product(site: Site, z: Operand, w: Operand) -> Any:
 
 
 def _einsum(site: Site, equation: str, operands: Sequence[Operand], **_: Any) -> Any:
-    """One operand goes half by half, two are a product; a sum over more is left to be refused."""
+    """An einsum of one or two complex operands; more are refused."""
     if len(operands) == 1:
         return _halfwise(site, equation, operands)
     if len(operands) > 2:
@@ -149,43 +148,57 @@ def _conj(_: Site, z: ComplexPair) -> ComplexPair:
 
 
 def _cast(site: Site, z: ComplexPair | Tensor, **_: Any) -> ComplexPair | Tensor:
-    if isinstance(z, ComplexPair):
-        return z if site.result.is_complex() else z.real
-    return ComplexPair(z, torch.zeros_like(z))
+    dtype = site.result.dtype.to_real()
+    if not isinstance(z, ComplexPair):
+        return _pair(z.to(dtype), 0.0)
+    if not site.result.is_complex():
+        return z.real.to(dtype)
+    return z if z.real.dtype == dtype else ComplexPair(z.real.to(dtype), z.imag.to(dtype))
 
 
 def _same(_: Site, z: ComplexPair, *__: Any, **___: Any) -> ComplexPair:
     return z
 
 
-def _copy(site: Site, _: ComplexPair, source: Operand, *__: Any) -> ComplexPair:
+def _copy(site: Site, target: ComplexPair | Tensor, source: Operand, *_: Any) -> ComplexPair | Tensor:
     """The source in the shape of what it is written over."""
-    real, imag = _parts(source)
-    return _pair(site, real, imag)
+    pair = _pair(*_parts(source))
+    real = pair.real.expand(target.shape)
+    return ComplexPair(real, pair.imag.expand(target.shape)) if site.result.is_complex() else real
 
 
 def _where(_: Site, condition: Tensor, z: Operand, w: Operand) -> ComplexPair:
     (a, b), (c, d) = _parts(z), _parts(w)
     zero = torch.zeros((), dtype=a.dtype if isinstance(a, torch.Tensor) else c.dtype)
-    return ComplexPair(
+    return _pair(
         torch.where(condition, a, c),
         torch.where(condition, zero if b is None else b, zero if d is None else d),
     )
 
 
+def _masked_fill(site: Site, z: Operand, mask: Tensor, value: Operand) -> ComplexPair:
+    return _where(site, mask, value, z)
+
+
+def _fill(site: Site, shape: Sequence[int], value: complex) -> ComplexPair | Tensor:
+    real, imag = _parts(value)
+    dtype = site.result.dtype.to_real()
+    filled = torch.full(shape, real, dtype=dtype)
+    return _pair(filled, imag) if site.result.is_complex() else filled
+
+
 def _parts(value: Any) -> tuple[Any, Any]:
-    """Real and imaginary part; ``None`` for the imaginary part of what is real."""
+    """Real and imaginary part; ``None`` for the latter of a real tensor."""
     if isinstance(value, ComplexPair | complex):
         return value.real, value.imag
     return value, None
 
 
-def _pair(site: Site, real: Tensor, imag: Any) -> ComplexPair:
-    """Both halves in the shape of the result: one operand may have been broadcast in one half only."""
+def _pair(real: Tensor, imag: Any) -> ComplexPair:
+    """Both halves in one shape, where broadcasting has reached only one."""
     if not isinstance(imag, torch.Tensor):
         imag = torch.full_like(real, imag or 0.0)
-    shape = site.result.shape
-    return ComplexPair(real.expand(shape), imag.expand(shape))
+    return ComplexPair(*torch.broadcast_tensors(real, imag))
 
 
 LOWERINGS: dict[Any, Callable[..., Any]] = {
@@ -197,7 +210,9 @@ LOWERINGS: dict[Any, Callable[..., Any]] = {
             aten.split_with_sizes.default, aten.unbind.int, aten.flip.default, aten.roll.default,
             aten.index_select.default, aten.index.Tensor, aten.gather.default, aten.slice_scatter.default,
             aten.select_scatter.default, aten.repeat.default, aten.neg.default, aten.sum.default,
-            aten.sum.dim_IntList, aten.mean.default, aten.mean.dim,
+            aten.sum.dim_IntList, aten.mean.default, aten.mean.dim, aten.tile.default, aten.unfold.default,
+            aten.repeat_interleave.self_int, aten.diagonal.default, aten.scatter_add.default,
+            aten.index_add.default, aten.index_put.default,
         ),
         _halfwise,
     ),
@@ -218,6 +233,22 @@ LOWERINGS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((aten.mul.Tensor, aten.mul.Scalar), _mul),
     **dict.fromkeys((aten.div.Tensor, aten.div.Scalar), _div),
     **dict.fromkeys((aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf), _where),
+    **dict.fromkeys((aten.masked_fill.Scalar, aten.masked_fill.Tensor), _masked_fill),
+    **dict.fromkeys(
+        (aten.zeros_like.default, aten.empty_like.default), lambda site, z, *_, **__: _fill(site, z.shape, 0)
+    ),
+    aten.ones_like.default: lambda site, z, *_, **__: _fill(site, z.shape, 1),
+    aten.full_like.default: lambda site, z, value, *_, **__: _fill(site, z.shape, value),
+    **dict.fromkeys(
+        (aten.new_zeros.default, aten.new_empty.default), lambda site, _, size, **__: _fill(site, size, 0)
+    ),
+    aten.new_ones.default: lambda site, _, size, **__: _fill(site, size, 1),
+    aten.new_full.default: lambda site, _, size, value, **__: _fill(site, size, value),
+    **dict.fromkeys(
+        (aten.zeros.default, aten.empty.memory_format), lambda site, size, **_: _fill(site, size, 0)
+    ),
+    aten.ones.default: lambda site, size, **_: _fill(site, size, 1),
+    aten.full.default: lambda site, size, value, **_: _fill(site, size, value),
     aten.einsum.default: _einsum,
     aten.view_as_real.default: _view_as_real,
     aten.view_as_complex.default: _view_as_complex,
@@ -246,6 +277,13 @@ LOWERINGS: dict[Any, Callable[..., Any]] = {
         Case("masking", examples.Masking, ((2, 8, 2), (2, 8)), fires=12, needed=True),
         Case("products", examples.Products, ((2, 4, 3, 2), (2, 3, 5, 2)), fires=8, needed=True),
         Case("constants", examples.Constants, ((2, 8, 2),), fires=5, needed=True),
+        Case("filling", examples.Filling, ((2, 3, 8, 2),), fires=35, needed=True),
+        Case("scattering", examples.Scattering, ((2, 3, 8, 2),), fires=28, needed=True),
+        Case("casts", examples.Casts, ((2, 8, 2),), fires=14, needed=True),
+        Case("arithmetic-of-an-open-batch", examples.Arithmetic, ((2, 8, 2), (2, 8)), fires=25, needed=True,
+             options={"batch": "dynamic"}),
+        Case("filling-of-an-open-batch", examples.Filling, ((2, 3, 8, 2),), fires=50, needed=True,
+             options={"batch": "dynamic"}),
         Case("unknown-operator", examples.Unknown, ((2, 8, 2),), fires=1,
              because="no rule lowers aten.cumprod.default on a complex tensor", needed=True),
         Case("nothing-complex", examples.AllReal, ((2, 8, 2),), fires=0),

@@ -38,13 +38,61 @@ class Arithmetic(nn.Module):
 
 
 class Masking(nn.Module):
-    """What a spectrogram model does with its mask."""
+    """The operators of a spectrogram model on its mask."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """``[2, 8, 2]`` and ``[2, 8]`` to ``[2, 8]``."""
         z = torch.view_as_complex(x)
         masked = torch.where(mask > 0, z / (1e-8 + z.abs()) * mask, z.conj())
         return masked.real + masked.imag * z.angle() - torch.polar(mask, mask).real
+
+
+class Filling(nn.Module):
+    """Creates complex tensors of perhaps open size, and writes into them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, 3, 8, 2]`` to ``[B, 6, 8, 2]``."""
+        z = torch.view_as_complex(x)
+        batch = x.shape[0]
+        total = torch.zeros(batch, 6, 8, dtype=z.dtype)
+        total[:, :3] = z
+        total[:, 3:4, :4] += x[:, :1, :4, 0]
+        total = total + z.new_full((batch, 1, 8), 2 - 1j) * torch.full_like(total, 0.5j)
+        total = total - z.new_ones(batch, 1, 1) * torch.ones(batch, 6, 1, dtype=z.dtype)
+        empty = z.new_empty(batch, 3, 8)
+        empty[:] = z * torch.ones_like(z)
+        count = z.new_zeros(batch, 3, 8, dtype=x.dtype) + torch.zeros_like(z, dtype=x.dtype) + 2
+        return torch.view_as_real(total + torch.cat([empty / count, torch.zeros_like(z)], dim=1))
+
+
+class Scattering(nn.Module):
+    """Writes complex elements to places, and takes them from places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[2, 3, 8, 2]`` to ``[2, 3, 8, 2]``."""
+        z = torch.view_as_complex(x)
+        bins = torch.tensor([0, 2, 2, 7, 1, 0, 5, 4])
+        total = torch.zeros_like(z).scatter_add(2, bins.expand_as(z), z)
+        total = total.index_add(2, bins[:2], z[..., :2])
+        total = total.index_put((torch.tensor([1]),), z[:1] * 2j)
+        quiet = z.abs() < 1
+        total = total.masked_fill(quiet, 0.5) + z.masked_fill(quiet, 1j)
+        total = total + z.tile(1, 1, 2)[..., 3:11] + z.repeat_interleave(2, 2)[..., 3:11]
+        framed = F.pad(z, (1, 1)).unfold(-1, 3, 1).sum(-1)
+        return torch.view_as_real(total + framed + z.diagonal(0, 1, 2).sum(-1)[:, None, None])
+
+
+class Casts(nn.Module):
+    """Casts from complex, to complex, and where there is nothing to cast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[2, 8, 2]`` to ``[2, 8, 2]``."""
+        z = torch.view_as_complex(x)
+        whole = (x[..., 0] * 4).round().to(torch.int64)
+        doubled = z.to(torch.complex128) * 1.5
+        z = z.type(z.dtype) + z.abs().type(z.dtype) + whole.to(z.dtype) + doubled.to(z.dtype)
+        written = torch.where(whole[:1] > 0, z[:1], whole.to(x.dtype))
+        return torch.view_as_real(z + written)
 
 
 class Products(nn.Module):

@@ -48,7 +48,7 @@ class Factorisation:
         return self.n1 * self.n2
 
     def rows(self, bins: int) -> int:
-        """How many values of ``q`` cover the first ``bins`` bins."""
+        """The number of ``q`` that cover the first ``bins`` bins."""
         return math.ceil(bins / self.n1)
 
     def multiplications(self, bins: int) -> int:
@@ -56,21 +56,21 @@ class Factorisation:
         return 2 * self.n_fft * self.n1 + 4 * self.n_fft * self.rows(bins)
 
     def twiddles(self) -> Table:
-        """``[n2 (j), 2 (c), n1 (p), 1, 2]``: ``cos`` and ``-sin`` of ``j·p`` steps; then a quarter on."""
+        """``[n2 (j), 2 (c), n1 (p), 2, 1]``: ``cos``, ``-sin`` and their quarter turns."""
         j, p = np.arange(self.n2), np.arange(self.n1)
         angle = 2 * np.pi / self.n_fft * np.outer(j, p)
         cos, sin = np.cos(angle), np.sin(angle)
         rows = np.stack([np.stack([cos, -sin], axis=-1), np.stack([-sin, -cos], axis=-1)], axis=1)
-        return rows[:, :, :, None]
+        return rows[..., None]
 
     def turns(self) -> Table:
-        """``[n1 (p), 2, n1 (i)]``: ``cos`` and ``sin`` of ``i·p`` inner steps."""
+        """``[n1 (p), n1 (i), 2]``: ``cos`` and ``sin`` of ``i·p`` inner steps."""
         i, p = np.arange(self.n1), np.arange(self.n1)
         angle = 2 * np.pi / self.n1 * (np.outer(p, i) % self.n1)
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
     def outer(self, bins: int) -> Table:
-        """``[2·rows (c, q), 2·n2 (j, c)]``: the outer transform, complex arithmetic spelled out."""
+        """``[2·rows (c, q), 2·n2 (j, c)]``: the outer transform in real arithmetic."""
         q, j = np.arange(self.rows(bins)), np.arange(self.n2)
         angle = 2 * np.pi / self.n2 * (np.outer(q, j) % self.n2)
         cos, sin = np.cos(angle), np.sin(angle)
@@ -80,20 +80,21 @@ class Factorisation:
 
 
 def inner(split: Factorisation, window: Table, like: torch.Tensor) -> torch.Tensor:
-    """``[n2 (j), 2·n1 (c, p), n1 (i)]``: windowed inner transforms, twiddle factors included.
+    """``[n2 (j), 2·n1 (c, p), n1 (i)]``: windowed inner transforms with twiddle factors.
 
     The angle of ``(n2·i + j)·p`` steps is that of ``i·p`` inner ones plus that of ``j·p``, and the sum of two
     angles a product of two tables. A runtime multiplies them when it loads the graph, which so holds 0.1 MB
-    instead of 2 for ``n_fft`` 4096.
+    instead of 2 for ``n_fft`` 4096. The factor that is broadcast stands on the left: OpenCV
+    multiplies the wrong matrices where it stands on the right.
     """
     twiddles, turns = as_constant(split.twiddles(), like), as_constant(split.turns(), like)
-    table = torch.matmul(twiddles, turns).reshape(split.n2, 2 * split.n1, split.n1)
+    table = torch.matmul(turns, twiddles).reshape(split.n2, 2 * split.n1, split.n1)
     return table * as_constant(window.reshape(split.n1, split.n2).T[:, None], like)
 
 
 @lru_cache
 def factorise(n_fft: int, bins: int) -> Factorisation | None:
-    """The cheapest factorisation, or ``None`` where none halves the arithmetic of the dense transform."""
+    """The cheapest factorisation; ``None`` unless it halves the dense arithmetic."""
     splits = [Factorisation(n1, n_fft // n1) for n1 in range(2, n_fft // 2 + 1) if n_fft % n1 == 0]
     best = min(splits, key=lambda split: split.multiplications(bins), default=None)
     if best is None or 2 * best.multiplications(bins) > 2 * n_fft * bins:

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_compiler.rules import Refusal
 from onnx_demucs_rules.spectral.dft import as_constant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from onnx_demucs_rules.spectral.stft_call import Transform
+    from onnx_demucs_rules.spectral.transform import Transform
 
 # What ATen demands of the envelope before it divides by it.
 SMALLEST = 1e-11
@@ -25,7 +25,7 @@ SMALLEST = 1e-11
 
 @dataclass(frozen=True)
 class Kept:
-    """The stretch of the overlap-added signal that an inverse STFT returns, in samples.
+    """The samples of the overlap-added signal that an inverse STFT returns.
 
     Attributes:
         start: first sample kept.
@@ -39,7 +39,7 @@ class Kept:
 
 
 def kept_samples(transform: Transform, count: int, center: bool, length: int | None) -> Kept | Refusal:
-    """Which samples ATen returns for ``count`` frames, which may be a symbol."""
+    """The samples ATen returns for ``count`` frames, perhaps a symbol."""
     total = transform.n_fft + transform.hop * (count - 1)
     start = transform.n_fft // 2 if center else 0
     if length is None:
@@ -87,7 +87,10 @@ def divide(summed: Tensor, transform: Transform, count: int, kept: Kept) -> Tens
 
 
 def _divide_open(summed: Tensor, transform: Transform, count: int, kept: Kept, edge: int) -> Tensor | Refusal:
-    """The same for a number of frames that is a symbol: both ends are constants, the middle repeats."""
+    """Division for a symbolic number of frames.
+
+    Both ends are constants, the middle repeats.
+    """
     hop = transform.hop
     if transform.n_fft % hop:
         return Refusal(f"the number of frames is open and hop {hop} does not divide n_fft {transform.n_fft}")

@@ -42,7 +42,7 @@ class Spectrogram(nn.Module):
 
 
 class Resynthesis(nn.Module):
-    """A model that returns the inverse STFT of a spectrum given as real numbers."""
+    """An inverse STFT of a spectrum given as real numbers."""
 
     window: Tensor
 
@@ -75,10 +75,10 @@ class Resynthesis(nn.Module):
 
 
 class Padded(Resynthesis):
-    """A spectrum that gets its last bin and silent frames before its inverse STFT, as in Demucs."""
+    """An inverse STFT after padding of bins and frames, as in Demucs."""
 
     def __init__(self, value: float = 0.0, bins: tuple[int, int] = (0, 1), **options: Any) -> None:
-        """Take what is padded, the bins padded below and above, and the arguments of ``torch.istft``."""
+        """Take the padded part, the bins below and above, and ``torch.istft``'s arguments."""
         super().__init__(**options)
         self.value, self.bins = value, bins
 

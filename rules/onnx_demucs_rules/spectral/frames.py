@@ -1,4 +1,4 @@
-"""Cutting a signal into overlapping frames and adding frames back, with slices and adds only.
+"""Overlapping frames of a signal and their sum, by slices and adds.
 
 Sample ``n`` of a frame is kept at ``[n % phases, n // phases]``: the order that the first of two matrix
 products takes (:mod:`onnx_demucs_rules.spectral.dft`), and for one phase the plain order.

@@ -1,4 +1,4 @@
-"""Moving complex elements whose real and imaginary parts lie in one tensor, without taking it apart."""
+"""Moves of complex elements without splitting their tensor of both parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onnx_demucs_compiler.complex_pair import ComplexPair, Halves
+from onnx_demucs_compiler.rules import ComplexPair, Halves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
 def moved(op: Any, z: ComplexPair, *args: Any, **kwargs: Any) -> ComplexPair | None:
-    """The result of an operator that moves elements, both halves still in one tensor.
+    """The result of a moving operator, both halves still in one tensor.
 
     Returns:
         ``None`` where the halves lie apart, or have to: the operator goes half by half then.
@@ -33,18 +33,18 @@ def moved(op: Any, z: ComplexPair, *args: Any, **kwargs: Any) -> ComplexPair | N
 
 
 def of_interleaved(x: Tensor) -> ComplexPair:
-    """``[..., bins, frames, 2]`` as a pair whose halves lie side by side, ``[..., 2, bins, frames]``."""
+    """``[..., bins, frames, 2]`` as a pair in ``[..., 2, bins, frames]``."""
     axis = max(x.ndim - 3, 0)
     return ComplexPair.of(Halves(x.movedim(-1, axis), axis))
 
 
 def pads_zeros(*rest: Any, **named: Any) -> bool:
-    """Whether a pad with these arguments, those behind the widths, puts zeros."""
+    """True if a pad with these further arguments inserts zeros."""
     return all(value in (None, 0, "constant") for value in (*rest, *named.values()))
 
 
 def known_equal(sizes: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether sizes agree, some of which may be symbols; asking neither decides nor traces anything."""
+    """True if sizes agree, without deciding or tracing on symbols."""
     return [_expression(size) for size in sizes] == [_expression(size) for size in others]
 
 
@@ -72,7 +72,7 @@ def _pad(z: Halves, pad: Sequence[int], *rest: Any, **named: Any) -> Halves | No
 
 
 def _reshape(z: Halves, shape: Sequence[int]) -> Halves | None:
-    """Where some dimensions of the new shape hold what lies before the halves, and the rest what follows."""
+    """A reshape that keeps dimensions before the halves apart from those after."""
     before, after = list(z.tensor.shape[: z.axis]), list(z.tensor.shape[z.axis + 1 :])
     axis = len(shape) - len(after)
     if axis < 0 or not known_equal(shape[axis:], after):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import Case, Numerics, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
 from onnx_demucs_rules.spectral.examples import PAIRS, ComplexResynthesis, Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
@@ -16,7 +16,7 @@ from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_rules.spectral.stft_call import Transform
+    from onnx_demucs_rules.spectral.transform import Transform
 
 aten = torch.ops.aten
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, inner, why_not_factorised
 from onnx_demucs_rules.spectral.examples import PAIRS, Padded, Resynthesis
@@ -15,7 +15,7 @@ from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_rules.spectral.stft_call import Transform
+    from onnx_demucs_rules.spectral.transform import Transform
 
 aten = torch.ops.aten
 

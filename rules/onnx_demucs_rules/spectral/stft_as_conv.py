@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import Case, Numerics, decompose
+from onnx_demucs_compiler.rules import Case, Numerics, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
 from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
 from onnx_demucs_rules.spectral.stft_call import lowers_stft
@@ -15,7 +15,7 @@ from onnx_demucs_rules.spectral.stft_call import lowers_stft
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onnx_demucs_rules.spectral.stft_call import Transform
+    from onnx_demucs_rules.spectral.transform import Transform
 
 aten = torch.ops.aten
 

@@ -7,15 +7,15 @@ takes the operator's arguments and resolves them the way ATen does.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from onnx_demucs_compiler.complex_pair import ComplexPair, Halves
-from onnx_demucs_compiler.rule import Refusal
+from onnx_demucs_compiler.rules import ComplexPair, Halves, Refusal
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
+from onnx_demucs_rules.spectral.transform import Transform
 from onnx_demucs_rules.spectral.zero_padding import without_padding
 
 if TYPE_CHECKING:
@@ -24,36 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from onnx_demucs_compiler.stages.decompose import Site
-
-
-@dataclass(frozen=True)
-class Transform:
-    """What both directions share.
-
-    Attributes:
-        n_fft: length of the transform.
-        hop: samples between frames.
-        window: ``[n_fft]`` float64, padded on both sides to ``n_fft`` as ATen pads it.
-        onesided: bins 0 to ``n_fft // 2`` only.
-        normalized: scaled by ``n_fft ** -0.5`` in both directions.
-    """
-
-    n_fft: int
-    hop: int
-    window: NDArray[np.float64]
-    onesided: bool
-    normalized: bool
-
-    @property
-    def bins(self) -> int:
-        """The number of frequency bins in a spectrum."""
-        return self.n_fft // 2 + 1 if self.onesided else self.n_fft
-
-    @property
-    def scale(self) -> float:
-        """What a spectrum is multiplied by."""
-        return self.n_fft**-0.5 if self.normalized else 1.0
+    from onnx_demucs_compiler.rules import Site
 
 
 def lowers_stft(analyse: Callable[[Tensor, Transform], Tensor | Refusal]) -> Callable[..., Any]:
@@ -138,13 +109,13 @@ def lowers_istft(synthesise: Callable[[Tensor, Transform], Tensor | Refusal]) ->
 
 
 def _batched_one_side(spectrum: ComplexPair, transform: Transform) -> Tensor:
-    """``[B, 2, bins, T]``: of a two-sided spectrum ATen looks at one side when the signal is real."""
+    """``[B, 2, bins, T]``: one side of the spectrum, as ATen reads real signals."""
     halves = spectrum.together(-3)
     return halves.reshape(-1, *halves.shape[-3:])[:, :, : transform.bins]
 
 
 def bin_weights(transform: Transform) -> NDArray[np.float64]:
-    """``[bins]``: how often each bin of one side counts in the inverse transform, times the scale.
+    """``[bins]``: each bin's count in the inverse transform, times the scale.
 
     The scale is ``1 / N``, or ``N ** -0.5`` where the transform is normalised. A bin stands for itself
     and its conjugate, except bin 0 and, for even ``n_fft``, the last one.
@@ -164,7 +135,7 @@ def _resolve(
     normalized: bool,
     onesided: bool | None,
 ) -> Transform | Refusal:
-    """Defaults filled in and the window made concrete, or the reason why it cannot be."""
+    """The call with defaults and a concrete window, or a refusal."""
     if window is None:
         values = np.ones(win_length or n_fft)
     elif "window" not in site.static:

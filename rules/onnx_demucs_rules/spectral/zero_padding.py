@@ -1,4 +1,4 @@
-"""A spectrum before zeros were padded to it: nothing need be transformed that is known to be 0."""
+"""The spectrum before zero padding, so that no zeros are transformed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch.fx import Node
 
-from onnx_demucs_compiler.complex_pair import ComplexPair
+from onnx_demucs_compiler.rules import ComplexPair
 from onnx_demucs_rules.spectral.halves_together import PADS, VIEWS, known_equal, pads_zeros
 
 if TYPE_CHECKING:
-    from onnx_demucs_compiler.stages.decompose import Site
+    from onnx_demucs_compiler.rules import Site
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Bare:
 
 
 def without_padding(site: Site, spectrum: ComplexPair) -> Bare:
-    """What the first argument of an inverse STFT was before its pads.
+    """The argument of an inverse STFT before its pads.
 
     Args:
         site: the inverse STFT.
@@ -46,7 +46,7 @@ def without_padding(site: Site, spectrum: ComplexPair) -> Bare:
 
 
 def _padding(node: Node) -> tuple[int, int] | None:
-    """Silent frames before and after that a node adds, or ``None`` if it does anything else as well."""
+    """Silent frames before and after that a node adds; ``None`` for others."""
     if node.target in VIEWS:
         return (0, 0) if _same_spectra(node) else None
     if node.target not in PADS:
@@ -58,7 +58,7 @@ def _padding(node: Node) -> tuple[int, int] | None:
 
 
 def _same_spectra(view: Node) -> bool:
-    """Whether a view leaves bins and frames as they are."""
+    """True if a view keeps bins and frames."""
     source = view.args[0]
     assert isinstance(source, Node), "a view of a tensor"
     before, after = source.meta["val"].shape[-2:], view.meta["val"].shape[-2:]

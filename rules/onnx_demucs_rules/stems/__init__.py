@@ -1,1 +1,1 @@
-"""Which stems come out, and nothing computed for those that do not."""
+"""The choice of stems, and the removal of everything else."""

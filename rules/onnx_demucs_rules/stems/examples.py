@@ -55,14 +55,14 @@ class Part(nn.Module):
         self.whole = whole
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the first layer takes."""
+        """The input of the first layer to the output."""
         result: Tensor = self.layers(x)
         part = result[:, 2 : 2 + self.length]
         return part * result if self.whole else part
 
 
 class Masked(nn.Module):
-    """The last of three stems, each a mask times the input and transformed by a table."""
+    """The last of three stems: mask times input, times a table."""
 
     table: Tensor
 

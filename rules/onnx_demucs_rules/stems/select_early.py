@@ -1,4 +1,4 @@
-"""Computing what is chosen, in place of choosing from what has been computed."""
+"""Selection before computation."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 from torch import nn
 
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
+from onnx_demucs_compiler.rules import Case, NotMine, Numerics, Refusal, graph_pass
 from onnx_demucs_rules.known import constant, shape_of
 from onnx_demucs_rules.stems.examples import Masked, Part, Separator
 from onnx_demucs_rules.stems.selection_plan import piece_of, seeds_of, uses_of, worthwhile
 
 if TYPE_CHECKING:
-    from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.rules import GraphSite
     from onnx_demucs_rules.stems.selection import Selection
     from onnx_demucs_rules.stems.selection_plan import Plan
 
 NAME = "select-early"
 SHAPE = ((1, 2, 64),)
-CHOSEN = ("chosen-stems",)
+CHOSEN = ("select-stems",)
+
+
+def decide(site: GraphSite) -> Plan | Refusal | NotMine:
+    """The plan of the selections that spare work."""
+    if not seeds_of(site.graph):
+        return NotMine()
+    return worthwhile(site.graph) or Refusal("no selection reaches a convolution or a matrix product")
 
 
 @graph_pass(
+    decide=decide,
     name=NAME,
     why="Stems are chosen where they come out: without this rule a graph of one stem computes the last "
     "layers, the masks and the inverse STFT of all, and drops what nobody asked for.",
     numerics=Numerics(min_snr_db=130),
     tags={"stems"},
-    after=["chosen-stems", "select-pieces"],
+    after=["select-stems", "select-before-concat"],
     cases=[
         Case("one-stem", Separator, SHAPE, options={"stems": ("vocals",)}, ops={"Gather": 0}, beside=CHOSEN),
         Case("two-in-another-order", Separator, SHAPE, options={"stems": ("vocals", "drums")},
@@ -53,21 +59,19 @@ CHOSEN = ("chosen-stems",)
              because="no selection reaches"),
         Case("grouped", lambda: Part(nn.Conv1d(2, 6, 3, groups=2)), SHAPE, fires=0,
              because="no selection reaches"),
-        Case("a-trim", lambda: Part(nn.Conv1d(2, 6, 3), length=4), SHAPE, fires=0,
-             because="nothing selects a part"),
-        Case("all", Separator, SHAPE, fires=0, because="nothing selects a part"),
+        Case("a-trim", lambda: Part(nn.Conv1d(2, 6, 3), length=4), SHAPE, fires=0),
+        Case("all", Separator, SHAPE, fires=0),
     ],
 )  # fmt: skip
-def select_early(model: ir.Model, options: Options) -> int | Refusal:  # noqa: ARG001 - a pass takes both
+def select_early(site: GraphSite, plan: Plan) -> list[ir.Node]:
     """``Gather(f(x, w), i)`` → ``f(x, Gather(w, i))``, up to the weights of a convolution or a product."""
-    if not seeds_of(model.graph):
-        return Refusal("nothing selects a part by constant indices")
-    fired = 0
-    while plan := worthwhile(model.graph):
-        _Surgery(model.graph, plan).operate()
-        fired += len(plan.seeds)
-    passes.RemoveUnusedNodesPass()(model)
-    return fired or Refusal("no selection reaches a convolution or a matrix product")
+    fired: list[ir.Node] = []
+    further: Plan | None = plan
+    while further:
+        _Surgery(site.graph, further).operate()
+        fired += further.seeds
+        further = worthwhile(site.graph)
+    return fired
 
 
 class _Surgery:
@@ -125,7 +129,7 @@ class _Surgery:
             output.shape = ir.Shape(sizes)
 
     def _restate(self, node: ir.Node, selection: Selection) -> None:
-        """Give a node the shape of the part; ``-1`` still stands for what is left."""
+        """Restate a node's shape for the part; ``-1`` keeps its meaning."""
         axis, kept = selection.axis, len(selection.indices)
         sizes = constant(node, 1)
         if sizes is not None:
@@ -146,7 +150,7 @@ class _Surgery:
         node.replace_input_with(1, by.outputs[0])
 
     def _name_initializers(self) -> None:
-        """A weight of which one part is left is that part; parts of one that others use are numbered."""
+        """Name weights' parts: a single one as the weight, others numbered."""
         parts: dict[ir.Value, list[ir.Value]] = {}
         for (value, _), part in self.parts.items():
             if value.is_initializer():
@@ -179,7 +183,7 @@ class _Surgery:
         return self.numbers[key]
 
     def _drop(self, seed: ir.Node) -> None:
-        """What is selected from takes the place of the selection, and its name where that is an output."""
+        """Replace a selection by its input, which takes an output's name."""
         before, after = seed.outputs[0], seed.inputs[0]
         assert after is not None, "a selection selects from something"
         is_output = before.is_graph_output()
@@ -193,6 +197,6 @@ class _Surgery:
             after.name, after.shape = before.name, before.shape
 
     def _node(self, operator: str, *inputs: ir.Value, **attributes: int) -> ir.Node:
-        node = ir.node(operator, inputs, attributes=attributes, metadata_props={RULE_KEY: NAME})
+        node = ir.node(operator, inputs, attributes=attributes)
         node.outputs[0].type, node.outputs[0].shape = inputs[0].type, inputs[0].shape
         return node

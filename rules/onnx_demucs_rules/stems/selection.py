@@ -1,4 +1,4 @@
-"""What a choice among the outputs of an operator means for its inputs."""
+"""The inputs needed for a choice among an operator's outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
 
 @dataclass(frozen=True)
 class Selection:
-    """Some of an axis: seen as ``[rest, size, inner]``, the ``indices`` along its middle.
+    """Some of an axis: ``indices`` along the middle of ``[rest, size, inner]``.
 
     Attributes:
         axis: of the tensor, counted from the front.
@@ -43,14 +43,14 @@ class Selection:
     inner: Size = 1
 
     def positions(self, length: Size) -> list[int] | None:
-        """The positions along an axis of that length; ``None`` where they depend on an open size."""
+        """The positions along an axis; ``None`` if an open size decides."""
         if not isinstance(length, int) or not isinstance(self.inner, int):
             return None
         blocks = np.arange(length).reshape(-1, self.size, self.inner)
         return [int(position) for position in blocks[:, list(self.indices)].ravel()]
 
     def narrowed(self, length: Size) -> Size:
-        """What is left of an axis of that length."""
+        """The length of the selected part of an axis of that length."""
         left = quotient(length * len(self.indices), self.size)
         assert left is not None, "the axis is made of that many blocks"
         return left
@@ -61,7 +61,7 @@ Selections = dict[int, Selection]
 
 
 def quotient(dividend: Size, divisor: Size) -> Size | None:
-    """The exact quotient of two sizes; ``None`` where there is none for every value of the open ones."""
+    """The exact quotient of two sizes; ``None`` unless it always exists."""
     if isinstance(dividend, int) and isinstance(divisor, int):
         return dividend // divisor if dividend % divisor == 0 else None
     ratio = dividend / divisor
@@ -73,7 +73,7 @@ def quotient(dividend: Size, divisor: Size) -> Size | None:
 
 
 def selections(node: ir.Node, wanted: Selection) -> Selections | None:
-    """What of its inputs a node needs to compute no more than what is wanted of each of its outputs.
+    """The parts of inputs that a node's parts of outputs need.
 
     Returns:
         ``None`` where it needs all of them, or nothing is known of the operator.
@@ -85,7 +85,7 @@ def selections(node: ir.Node, wanted: Selection) -> Selections | None:
 
 
 def _broadcast(node: ir.Node, wanted: Selection, inputs: Iterable[int]) -> Selections | None:
-    """Inputs that broadcast to the output: one of size 1 along the axis, or without it, stays whole."""
+    """Broadcast inputs: one of size 1 along the axis stays whole."""
     output, found = shape_of(node.outputs[0]), {}
     for index in inputs:
         sizes = shape_of(node.inputs[index])
@@ -111,7 +111,7 @@ def _transpose(node: ir.Node, wanted: Selection) -> Selections | None:
 
 
 def _view(node: ir.Node, wanted: Selection) -> Selections | None:
-    """Reshape and the like: the same elements in the same order, so that what lies inside stays inside."""
+    """Reshape and the like, which keep elements' order."""
     output, sizes = shape_of(node.outputs[0]), shape_of(node.inputs[0])
     inside = _times(wanted.inner, *output[wanted.axis + 1 :])
     for axis, size in enumerate(sizes):
@@ -129,7 +129,7 @@ def _times(*sizes: Size) -> Size:
 
 
 def _along(axes_of: Callable[[ir.Node, int], Iterable[int] | None]) -> Rule:
-    """An operator that works along some axes, and on each position of the others by itself."""
+    """An operator along some axes, pointwise on the others."""
 
     def rule(node: ir.Node, wanted: Selection) -> Selections | None:
         rank = len(shape_of(node.inputs[0]))

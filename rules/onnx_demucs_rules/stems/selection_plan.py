@@ -1,4 +1,4 @@
-"""How far selections can be carried up a graph, and which of them are worth it."""
+"""The plan of selections: their paths up a graph, and their worth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def seeds_of(graph: ir.Graph) -> Seeds:
 
 
 def _selected(node: ir.Node) -> Selection | None:
-    """What a Gather or a Slice selects; a Slice of more than half is a trim and not a choice."""
+    """The selection of a Gather, or of a Slice below half.
+
+    The edges that a reflection turns round are none.
+    """
     if node.op_type not in ("Gather", "Slice") or not (shape := shape_of(node.inputs[0])):
         return None
     constants = [constant(node, index) for index in range(1, len(node.inputs))]
@@ -38,13 +41,19 @@ def _selected(node: ir.Node) -> Selection | None:
         return None
     [start], [end], [axis], *steps = numbers
     selected = _some(shape, axis, slice(start, end, *(step[0] for step in steps)))
-    return selected if selected and 2 * len(selected.indices) <= selected.size else None
+    if selected is None or 2 * len(selected.indices) > selected.size:
+        return None
+    return None if any(_runs_backwards(use.node) for use in node.outputs[0].uses()) else selected
+
+
+def _runs_backwards(node: ir.Node) -> bool:
+    return node.op_type == "Slice" and (constant(node, 4) or [1])[0] < 0
 
 
 def _some(
     shape: tuple[Size, ...], axis: int, bounds: slice, indices: list[int] | None = None
 ) -> Selection | None:
-    """Some of an axis, by their indices or as a slice; ``None`` where that is all, or its size is open."""
+    """Some of an axis, by indices or slice; ``None`` if not some."""
     axis %= len(shape)
     size = shape[axis]
     if not isinstance(size, int):
@@ -54,7 +63,7 @@ def _some(
 
 
 class Plan:
-    """How far selections can be carried up a graph.
+    """The reach of selections up a graph.
 
     Attributes:
         seeds: the nodes that select.
@@ -73,7 +82,7 @@ class Plan:
                 self._carry(node, wanted)
 
     def _of_all_uses(self, node: ir.Node) -> Selection | None:
-        """What all who use a node want of it, if they agree."""
+        """The part that all users of a node want, if they agree."""
         wishes = {self.wanted.get(use) for output in node.outputs for use in uses_of(output)}
         if len(wishes) != 1 or any(output.is_graph_output() for output in node.outputs):
             return None
@@ -87,7 +96,7 @@ class Plan:
         self.wanted |= {(node, index): selection for index, selection in inputs.items()}
 
     def ends(self) -> Iterator[tuple[ir.Node, int, ir.Value, Selection]]:
-        """Where a selection goes no further: node, input, the input's value, what is wanted of it."""
+        """The ends of a selection: node, input, its value, the part wanted."""
         for (node, index), selection in self.wanted.items():
             value = node.inputs[index]
             assert value is not None, "something is wanted of it"
@@ -103,7 +112,7 @@ class Plan:
         }
 
     def rewarding(self, graph: ir.Graph) -> Seeds:
-        """The seeds that spare a convolution or a product some of its work."""
+        """The seeds that spare a convolution or a product some work."""
         rewarding: set[ir.Node] = set()
         for node in graph:
             producers = {
@@ -118,7 +127,7 @@ class Plan:
 
 
 def worthwhile(graph: ir.Graph) -> Plan | None:
-    """The plan of the selections that are worth it, carried as far as they can be."""
+    """The plan of the worthwhile selections, carried as far as possible."""
     seeds = seeds_of(graph)
     barred: set[ir.Node] = set()
     while seeds:
@@ -132,7 +141,7 @@ def worthwhile(graph: ir.Graph) -> Plan | None:
 
 
 def _can_be_restated(node: ir.Node, axis: int) -> bool:
-    """Whether the shape that a node is given, if it is, can be given as that of a part."""
+    """True if a node's explicit shape, if any, fits a part."""
     if node.op_type not in ("Reshape", "Expand"):
         return True
     sizes = constant(node, 1)
@@ -149,5 +158,5 @@ def piece_of(node: ir.Node, axis: int) -> ir.Value | None:
 
 
 def uses_of(value: ir.Value) -> list[tuple[ir.Node, int]]:
-    """Who uses a value, but for nodes that a rewrite has taken out of the graph and left connected."""
+    """The users of a value, without nodes that rewrites left behind."""
     return [(use.node, use.idx) for use in value.uses() if use.node.graph is not None]

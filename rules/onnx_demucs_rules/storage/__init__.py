@@ -1,1 +1,1 @@
-"""How constants are stored."""
+"""Rules about the storage of constants."""

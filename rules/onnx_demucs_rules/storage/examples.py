@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+ALIKE = """
+<ir_version: 8, opset_import: ["": 18]>
+alike (float[2, 3] x) => (float[a, b] y)
+    <float[3] one = {1, 2, 3}, float[3] same = {1, 2, 3}, float[3] other = {1, 2, 3.0000002}>
+{
+    first = Add(x, one)
+    second = Mul(first, same)
+    y = Sub(second, other)
+}
+"""
+
+
 class SameTwice(nn.Module):
     """Two buffers that hold the same."""
 
@@ -28,3 +40,17 @@ class SameTwice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, 64]`` to ``[B, 64]``."""
         return x @ self.first @ self.second
+
+
+class ScaledConvolution(nn.Module):
+    """A convolution whose kernel is a product of two weights."""
+
+    def __init__(self) -> None:
+        """Three channels to four."""
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3, 5))
+        self.scale = nn.Parameter(torch.rand(4, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, 3, N]`` to ``[B, 4, N - 4]``."""
+        return torch.conv1d(x, self.kernel * self.scale)

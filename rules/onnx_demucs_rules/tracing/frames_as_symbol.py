@@ -1,4 +1,4 @@
-"""The number of frames of a spectrogram as a symbol, where the length of the mix is one."""
+"""A spectrogram's number of frames as a symbol, for open lengths."""
 
 from __future__ import annotations
 
@@ -9,12 +9,29 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
-from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+from onnx_demucs_compiler.rules import EXACT, Case, Patch, substitute
+from onnx_demucs_rules.examples import DEMUCS_NEEDS, plain_htdemucs
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+OWN = ("demucs.hdemucs", "demucs.htdemucs")
+
+
+class _Alike(nn.Conv1d):
+    """Another package's class with demucs' names."""
+
+    nfft, hop_length = 64, 16
+
+    def __init__(self) -> None:
+        super().__init__(2, 2, 3)
+
+    def _spec(self, x: Tensor) -> Tensor:
+        return x
+
+    def _ispec(self, z: Tensor) -> Tensor:
+        return z
 
 
 @substitute(
@@ -24,17 +41,15 @@ if TYPE_CHECKING:
     numerics=EXACT,
     tags={"tracing"},
     cases=[
-        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), fires=2,
+        Case("htdemucs", plain_htdemucs, ((1, 2, 4096),), fires=2,
              beside=("pad-without-assert", *DEMUCS_NEEDS)),
-        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
-             because="has no spectrogram branch"),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
+        Case("names-alone", _Alike, ((1, 2, 100),), fires=0),
     ],
 )  # fmt: skip
-def frames_as_symbol(module: nn.Module) -> list[Patch] | Refusal:
+def frames_as_symbol(module: nn.Module) -> list[Patch]:
     """``_spec`` and ``_ispec`` → the same, with the number of frames by whole division."""
     owners = [child for child in module.modules() if _is_hybrid(child)]
-    if not owners:
-        return Refusal("the model has no spectrogram branch")
     return [
         Patch(owner, name, functools.partial(method, owner))
         for owner in owners
@@ -43,16 +58,21 @@ def frames_as_symbol(module: nn.Module) -> list[Patch] | Refusal:
 
 
 def _is_hybrid(child: Any) -> bool:
-    needed = ("_spec", "_ispec", "hop_length", "nfft")
     if "_spec" in vars(child):
         return False
-    plain = getattr(child, "hybrid", True) and not getattr(child, "hybrid_old", False)
-    return all(hasattr(child, name) for name in needed) and plain
+    methods = (getattr(type(child), name, None) for name in ("_spec", "_ispec"))
+    own = all(getattr(method, "__module__", None) in OWN for method in methods)
+    return own and getattr(child, "hybrid", True) and not getattr(child, "hybrid_old", False)
+
+
+def _home(model: Any) -> Any:
+    """The Python module of demucs that defines the model's methods."""
+    return sys.modules[type(model)._spec.__module__]
 
 
 def _spec(model: Any, x: Tensor) -> Tensor:
-    """``[B, C, N]`` to complex ``[B, C, n_fft / 2, ceil(N / hop)]``, as ``HTDemucs._spec`` of demucs."""
-    home: Any = sys.modules[type(model).__module__]
+    """``[B, C, N]`` to complex ``[B, C, n_fft / 2, ceil(N / hop)]``, as ``HTDemucs._spec``."""
+    home = _home(model)
     hop, samples = model.hop_length, x.shape[-1]
     count = -(-samples // hop)
     pad = hop // 2 * 3
@@ -67,7 +87,7 @@ def _ispec(model: Any, z: Tensor, length: int) -> Tensor:
     Without its ``length``, which is a number to ATen, ``istft`` gives ``hop * (T + 3)`` samples: as many as
     demucs asks for.
     """
-    home: Any = sys.modules[type(model).__module__]
+    home = _home(model)
     pad = model.hop_length // 2 * 3
     signal: Tensor = home.ispectro(F.pad(F.pad(z, (0, 0, 0, 1)), (2, 2)), model.hop_length)
     return signal[..., pad : pad + length]

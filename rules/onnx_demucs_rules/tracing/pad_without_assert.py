@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn import functional as F
 
-from onnx_demucs_compiler.rule import EXACT, Case, Refusal, substitute
-from onnx_demucs_compiler.stages.substitute import Patch
-from onnx_demucs_rules.examples import DEMUCS_NEEDS, small_htdemucs
+from onnx_demucs_compiler.rules import EXACT, Case, Patch, substitute
+from onnx_demucs_rules.examples import DEMUCS_NEEDS, plain_htdemucs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,27 +21,27 @@ if TYPE_CHECKING:
     numerics=EXACT,
     tags={"tracing"},
     cases=[
-        Case("htdemucs", small_htdemucs, ((1, 2, 4096),), fires=2, beside=DEMUCS_NEEDS, needed=True),
-        Case("shorter-than-its-padding", lambda: small_htdemucs(256, nfft=256), ((1, 2, 256),), fires=2,
+        Case("htdemucs", plain_htdemucs, ((1, 2, 4096),), fires=2, beside=DEMUCS_NEEDS, needed=True),
+        Case("shorter-than-its-padding", lambda: plain_htdemucs(256, nfft=256), ((1, 2, 256),), fires=2,
              beside=DEMUCS_NEEDS, needed=True),
-        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0,
-             because="does not use demucs' pad1d"),
+        Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
     ],
 )  # fmt: skip
-def pad_without_assert(module: nn.Module) -> list[Patch] | Refusal:
+def pad_without_assert(module: nn.Module) -> list[Patch]:
     """``pad1d`` → the same padding without ``assert (…).all()``, where the model's Python imported it."""
     original = getattr(sys.modules.get("demucs.hdemucs"), "pad1d", None)
-    homes = {type(child).__module__ for child in module.modules()}
+    homes = {base.__module__ for child in module.modules() for base in type(child).__mro__}
     users = [
-        name for name in sorted(homes) if original and getattr(sys.modules[name], "pad1d", 0) is original
+        name for name in sorted(homes) if getattr(sys.modules.get(name), "pad1d", 0) is original is not pad1d
     ]
-    if not users or original is pad1d:
-        return Refusal("the model does not use demucs' pad1d")
     return [Patch(sys.modules[name], "pad1d", pad1d) for name in users]
 
 
 def pad1d(x: Tensor, paddings: tuple[int, int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Pad the last dimension as ``demucs.hdemucs.pad1d`` does: what is too short to reflect grows first."""
+    """Pad the last dimension as ``demucs.hdemucs.pad1d`` does.
+
+    Too short a signal grows before it is reflected.
+    """
     left, right = paddings
     if mode == "reflect":
         missing = max(max(left, right) - x.shape[-1] + 1, 0)

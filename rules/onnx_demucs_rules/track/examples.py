@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Separator(nn.Module):
-    """Three stems, each sample of which hears its neighbours: what lies around a segment matters."""
+    """Three stems whose samples depend on their neighbours."""
 
     sources = ("drums", "bass", "vocals")
 

@@ -10,15 +10,15 @@ from onnx_ir.tape import Tape
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
-from onnx_demucs_compiler.rule import Case, Numerics, Refusal, graph_pass
+from onnx_demucs_compiler.rules import Case, NotMine, Numerics, graph_pass
 from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.runtime.statistics import SILENCE
-from onnx_demucs_compiler.stages.decompose import RULE_KEY
 from onnx_demucs_compiler.stages.surgery import rule_of
 from onnx_demucs_rules.track.examples import Separator
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.rules import GraphSite
 
 NAME = "track-in-one-call"
 ROW = 4096
@@ -27,50 +27,58 @@ ROW = 4096
 SHAPE = ((1, 2, 64),)
 
 
+def decide(site: GraphSite) -> Track | NotMine:
+    """The graph of a segment, where a track is asked for.
+
+    Raises:
+        UsageError: it is not of that shape.
+    """
+    done = any(node.op_type == "Loop" and rule_of(node) == NAME for node in site.graph)
+    return NotMine() if done or not site.options.track else Track(site.graph, site.options)
+
+
 @graph_pass(
+    decide=decide,
     name=NAME,
     why="Every client cuts a track into segments, normalises, weighs and adds them up again, and each does "
     "it a little differently; inside the graph it is done once, as demucs does it.",
     numerics=Numerics(min_snr_db=120),
     tags={"track"},
-    after=["chosen-stems", "lighter-branch-first", "select-early", "select-pieces", "waveform-interface"],
+    after=["*"],
     cases=[
-        Case("a-track", Separator, SHAPE, options={"track": True}, ops={"Scan": 1, "Conv": 1}),
-        Case("half-overlap", Separator, SHAPE, options={"track": True, "overlap": 0.5}, ops={"Scan": 1}),
-        Case("no-overlap", Separator, SHAPE, options={"track": True, "overlap": 0.0}, ops={"Scan": 1}),
-        Case("odd-segment", Separator, ((1, 2, 63),), options={"track": True}, ops={"Scan": 1}),
-        Case("one-stem", Separator, SHAPE, options={"track": True, "stems": ("bass",)}, ops={"Scan": 1},
-             beside=("chosen-stems",)),
+        Case("a-track", Separator, SHAPE, options={"track": True}, ops={"Loop": 1, "Conv": 1}),
+        Case("half-overlap", Separator, SHAPE, options={"track": True, "overlap": 0.5}, ops={"Loop": 1}),
+        Case("no-overlap", Separator, SHAPE, options={"track": True, "overlap": 0.0}, ops={"Loop": 1}),
+        Case("odd-segment", Separator, ((1, 2, 63),), options={"track": True}, ops={"Loop": 1}),
+        Case("one-stem", Separator, SHAPE, options={"track": True, "stems": ("bass",)}, ops={"Loop": 1},
+             beside=("select-stems",)),
         Case("the-others-added", Separator, SHAPE, options={"track": True, "two_stems": "bass"},
-             ops={"Scan": 1}, beside=("chosen-stems",)),
-        Case("the-mix-minus", Separator, SHAPE, ops={"Scan": 1}, beside=("chosen-stems",),
+             ops={"Loop": 1}, beside=("select-stems",)),
+        Case("the-mix-minus", Separator, SHAPE, ops={"Loop": 1}, beside=("select-stems",),
              options={"track": True, "two_stems": "bass", "other_method": "minus"}),
         Case("no-separator", lambda: nn.Linear(4, 4), ((1, 4),), options={"track": True}, fires=0,
              because="track needs a model of"),
-        Case("a-segment", Separator, SHAPE, fires=0, because="takes one segment"),
+        Case("a-segment", Separator, SHAPE, fires=0),
     ],
 )  # fmt: skip
-def track_in_one_call(model: ir.Model, options: Options) -> int | Refusal:
+def track_in_one_call(_: GraphSite, track: Track) -> None:
     """``[1, C, N]`` to ``[1, S, C, N]`` → ``[C, samples]`` to ``[S, C, samples]``.
 
-    The ``Scan`` runs over the segments' first samples. It carries the weighted sum of the segments so far
-    from the first sample that the next one touches, and gives out what no later segment touches.
+    The ``Loop`` runs over the segments. It carries the weighted sum of the segments so far from the first
+    sample that the next one touches, and gives out what no later segment touches. It is no ``Scan``, since
+    OpenVINO takes none whose body reads what is computed outside; nor is there a ``Pad`` by computed sizes,
+    which tract lacks, but zeros, a ``Concat`` and a ``Slice``.
     """
-    if not options.track:
-        return Refusal("the graph takes one segment")
-    if any(node.op_type == "Scan" and rule_of(node) == NAME for node in model.graph):
-        return 0
-    _Track(model, options).wrap()
-    return 1
+    track.wrap()
 
 
-class _Track:
+class Track:
     """The graph of a track, around the graph of a segment."""
 
-    def __init__(self, model: ir.Model, options: Options) -> None:
-        self.graph, self.options = model.graph, options
-        self.window, self.estimate = model.graph.inputs[0], model.graph.outputs[0]
-        sizes = [_sizes(value) for value in (*model.graph.inputs, *model.graph.outputs)]
+    def __init__(self, graph: ir.Graph, options: Options) -> None:
+        self.graph, self.options = graph, options
+        self.window, self.estimate = graph.inputs[0], graph.outputs[0]
+        sizes = [_sizes(value) for value in (*graph.inputs, *graph.outputs)]
         _, self.sources, self.channels, self.segment = sizes[-1] if len(sizes[-1]) == 4 else (0, 0, 0, 0)
         if sizes != [[1, self.channels, self.segment], [1, self.sources, self.channels, self.segment]]:
             raise UsageError(
@@ -92,7 +100,7 @@ class _Track:
         self.samples = tape.op("Shape", [self.mix], {"start": 1})
         self.mean, self.scale = self._statistics(tape)
         self._segments(tape, inside, stems)
-        self.graph.extend(_signed(tape, "track"))
+        self.graph.extend(_named(tape, "track"))
 
     def _statistics(self, tape: Tape) -> tuple[ir.Value, ir.Value]:
         """Mean and deviation of the mono mix-down, as ``demucs.api.Separator`` takes them."""
@@ -107,28 +115,23 @@ class _Track:
 
     def _sum(self, tape: Tape, values: ir.Value) -> ir.Value:
         op = tape.op
-        missing = op("Mod", [op("Neg", [self.samples]), self._ints(ROW)])
-        filled = op("Pad", [values, op("Concat", [self._ints(0), missing], {"axis": 0})])
-        rows = op("Reshape", [filled, self._ints(-1, ROW)])
-        sums = op("ReduceSum", [rows, self._ints(1)], {"keepdims": 0})
+        rows = op("Div", [op("Add", [self.samples, self._ints(ROW - 1)]), self._ints(ROW)])
+        filled = op("Concat", [values, self._zeros(tape, ROW)], {"axis": 0})
+        whole = op("Slice", [filled, self._ints(0), op("Mul", [rows, self._ints(ROW)])])
+        sums = op("ReduceSum", [op("Reshape", [whole, self._ints(-1, ROW)]), self._ints(1)], {"keepdims": 0})
         return op("ReduceSum", [sums, self._ints(0)])
 
     def _segments(self, tape: Tape, inside: list[ir.Node], stems: ir.Value) -> None:
         op = tape.op
-        normalised = op("Div", [op("Sub", [self.mix, self.mean]), self.scale])
-        # A window starts half a segment before the track at the earliest, and ends as far behind it.
-        before, after = self.segment // 2, self.segment - self.segment // 2
-        padded = op("Pad", [normalised, self._ints(0, before, 0, after)])
+        # 1, 2, … for the samples of a segment.
+        self.counted = op("Range", [self._int(1), self._int(self.segment + 1), self._int(1)])
         self.triangle = self._triangle(tape)
-        starts = op("Range", [self._int(0), op("Squeeze", [self.samples]), self._int(self.stride)])
-        nothing = [
-            op("ConstantOfShape", [shape]) for shape in (self._ints(*self._stems), self._ints(self.segment))
-        ]
+        rounded_up = op("Add", [op("Squeeze", [self.samples]), self._int(self.stride - 1)])
+        count = op("Div", [rounded_up, self._int(self.stride)])
+        nothing = [self._zeros(tape, *self._stems), self._zeros(tape, self.segment)]
+        true = self._constant("track_true", np.array(True))
         _, _, settled = tape.op_multi_out(
-            "Scan",
-            [*nothing, starts],
-            {"body": self._body(inside, padded), "num_scan_inputs": 1},
-            num_outputs=3,
+            "Loop", [count, true, *nothing], {"body": self._body(inside)}, num_outputs=3
         )
         in_order = op("Transpose", [settled], {"perm": [1, 2, 0, 3]})
         joined = op("Reshape", [in_order, self._ints(self.sources, self.channels, -1)])
@@ -137,56 +140,80 @@ class _Track:
     def _triangle(self, tape: Tape) -> ir.Value:
         """The weight of each sample of a segment, as in ``demucs.apply.apply_model``."""
         op = tape.op
-        rising = op("Range", [self._int(1), self._int(self.segment + 1), self._int(1)])
-        falling = op("Sub", [self._ints(self.segment + 1), rising])
+        falling = op("Sub", [self._ints(self.segment + 1), self.counted])
         height = self._floats("height", [self.segment - self.segment // 2])
-        return op("Div", [op("Cast", [op("Min", [rising, falling])], {"to": ir.DataType.FLOAT}), height])
+        return op(
+            "Div", [op("Cast", [op("Min", [self.counted, falling])], {"to": ir.DataType.FLOAT}), height]
+        )
 
-    def _body(self, inside: list[ir.Node], padded: ir.Value) -> ir.Graph:
+    def _body(self, inside: list[ir.Node]) -> ir.Graph:
         total = _value("total", *self._stems)
         weights = _value("weights", self.segment)
-        start = ir.Value(name="start", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+        number = ir.Value(name="number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+        before = ir.Value(name="condition", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
         head = Tape()
         op = head.op
-        first, size = op("Unsqueeze", [start, self._ints(0)]), self._ints(self.segment)
-        length = op("Min", [op("Sub", [self.samples, first]), size])
-        missing = op("Sub", [size, length])
+        first = op("Mul", [op("Unsqueeze", [number, self._ints(0)]), self._ints(self.stride)])
+        length = op("Min", [op("Sub", [self.samples, first]), self._ints(self.segment)])
+        missing = op("Sub", [self._ints(self.segment), length])
         left = op("Div", [missing, self._ints(2)])
-        begin = op("Add", [op("Sub", [first, left]), self._ints(self.segment // 2)])
-        window = op("Slice", [padded, begin, op("Add", [begin, size]), self._ints(1)])
-        op("Reshape", [window, self._ints(1, self.channels, self.segment)], output=self.window)
+        self._cut_window(head, op("Sub", [first, left]))
         tail = Tape()
         op = tail.op
-        kept = op("Slice", [self.estimate, left, op("Add", [left, length]), self._ints(3)])
-        weight = op("Slice", [self.triangle, self._ints(0), length])
-        weighted = op("Mul", [op("Squeeze", [kept, self._ints(0)]), weight])
-        total_now = op("Add", [total, self._filled(tail, weighted, missing, total)])
-        weights_now = op("Add", [weights, self._filled(tail, weight, missing, weights)])
+        inside_track = op("Cast", [op("LessOrEqual", [self.counted, length])], {"to": ir.DataType.FLOAT})
+        weight = op("Mul", [self.triangle, inside_track])
+        behind = self._zeros(tail, 1, self.sources, self.channels, self.segment - self.segment // 2)
+        longer = op("Concat", [self.estimate, behind], {"axis": 3})
+        kept = op("Slice", [longer, left, op("Add", [left, self._ints(self.segment)]), self._ints(3)])
+        weighted = op("Mul", [op("Reshape", [kept, self._ints(*self._stems)]), weight])
+        total_now, weights_now = op("Add", [total, weighted]), op("Add", [weights, weight])
         settled = self._settled(tail, total_now, weights_now)
+        after = op("Identity", [before])
+        after.shape, after.type = before.shape, before.type
         return ir.Graph(
-            [total, weights, start],
-            [self._moved_on(tail, total_now, total), self._moved_on(tail, weights_now, weights), settled],
-            nodes=[*_signed(head, "before"), *inside, *_signed(tail, "after")],
+            [number, before, total, weights],
+            [
+                after,
+                self._moved_on(tail, total_now, total),
+                self._moved_on(tail, weights_now, weights),
+                settled,
+            ],
+            nodes=[*_named(head, "before"), *inside, *_named(tail, "after")],
             name="segment",
         )
 
-    def _filled(self, tape: Tape, values: ir.Value, missing: ir.Value, like: ir.Value) -> ir.Value:
-        """Values shorter than a segment, brought to the shape of one with zeros."""
-        assert like.shape is not None
-        pads = tape.op("Concat", [self._ints(*[0] * (2 * len(like.shape) - 1)), missing], {"axis": 0})
-        return tape.op("Reshape", [tape.op("Pad", [values, pads]), self._ints(*like.shape.numpy())])
+    def _cut_window(self, tape: Tape, begin: ir.Value) -> None:
+        """The normalised track from ``begin`` on, between silence."""
+        op = tape.op
+        start, end = op("Max", [begin, self._ints(0)]), op("Add", [begin, self._ints(self.segment)])
+        heard = op("Slice", [self.mix, start, end, self._ints(1)])
+        normalised = op("Div", [op("Sub", [heard, self.mean]), self.scale])
+        half = self.segment - self.segment // 2
+        silence = self._zeros(tape, self.channels, half)
+        padded = op("Concat", [silence, normalised, silence], {"axis": 1})
+        begin = op("Add", [op("Sub", [begin, start]), self._ints(half)])
+        end = op("Add", [begin, self._ints(self.segment)])
+        window = op("Slice", [padded, begin, end, self._ints(1)])
+        op("Reshape", [window, self._ints(1, self.channels, self.segment)], output=self.window)
 
     def _moved_on(self, tape: Tape, values: ir.Value, like: ir.Value) -> ir.Value:
-        """What is left when the settled samples are gone, with room for the next segment."""
+        """The unsettled remainder, with room for the next segment."""
         assert like.shape is not None
         axis = len(like.shape) - 1
-        rest = tape.op("Slice", [values, self._ints(self.stride), self._ints(self.segment), self._ints(axis)])
-        moved = tape.op("Pad", [rest, self._ints(*[0] * (2 * axis + 1), self.stride)])
+        moved = self._zeros(tape, *like.shape.numpy()[:-1], self.stride)
+        if self.stride < self.segment:
+            bounds = self._ints(self.stride), self._ints(self.segment)
+            rest = tape.op("Slice", [values, *bounds, self._ints(axis)])
+            moved = tape.op("Concat", [rest, moved], {"axis": axis})
         moved.shape, moved.type = like.shape, like.type
         return moved
 
+    def _zeros(self, tape: Tape, *shape: int) -> ir.Value:
+        value = ir.tensor(np.zeros(1, np.float32))
+        return tape.op("ConstantOfShape", [self._ints(*shape)], {"value": value})
+
     def _settled(self, tape: Tape, total: ir.Value, weights: ir.Value) -> ir.Value:
-        """What no later segment touches, at the track's own level."""
+        """The samples that no later segment touches, at the track's level."""
         op = tape.op
         zero, stride = self._ints(0), self._ints(self.stride)
         # Behind the track's end nothing has a weight, and what is there is cut off later.
@@ -200,7 +227,7 @@ class _Track:
         return settled
 
     def _means(self) -> np.ndarray:
-        """How many means of the track a stem has.
+        """The number of track means in a stem.
 
         A source has one, the mix less a source none, and sources added up have one each.
         """
@@ -233,10 +260,9 @@ def _value(name: str | None, *shape: int | str) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
 
 
-def _signed(tape: Tape, where: str) -> list[ir.Node]:
-    """The nodes with the rule's name, their values named apart from the segment's."""
+def _named(tape: Tape, where: str) -> list[ir.Node]:
+    """The nodes, with names for their values."""
     for index, node in enumerate(tape.nodes):
-        node.metadata_props[RULE_KEY] = NAME
         for number, value in enumerate(node.outputs):
             value.name = value.name or f"{where}_{index}_{number}"
     return list(tape.nodes)

@@ -1,0 +1,1 @@
+"""The compiled model, its metadata, and the writing of both."""

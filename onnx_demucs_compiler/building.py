@@ -1,0 +1,203 @@
+"""From a module to its lowered program and its ONNX graph."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.loading.families.demucs.differing import differing_segments
+from onnx_demucs_compiler.observe.observer import Moment
+from onnx_demucs_compiler.options import DEFAULT_OPSET
+from onnx_demucs_compiler.rules.rule import Stage
+from onnx_demucs_compiler.stages.decompose import lower
+from onnx_demucs_compiler.stages.driver import apply_rules
+from onnx_demucs_compiler.stages.rewrite import apply_rewrites
+from onnx_demucs_compiler.stages.substitute import substituted
+from onnx_demucs_compiler.stages.tidy import tidy
+from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
+from onnx_demucs_compiler.tracing.copies import light_copy
+from onnx_demucs_compiler.tracing.fake_shapes import overlap_add_by_shape
+from onnx_demucs_compiler.tracing.garbage import garbage_kept
+from onnx_demucs_compiler.tracing.graph_code import code_when_read
+from onnx_demucs_compiler.tracing.quiet import quiet
+from onnx_demucs_compiler.tracing.recurrent import lstm_by_shape
+from onnx_demucs_compiler.tracing.source import error_in_one_line
+from onnx_demucs_compiler.view.model_view import ModelView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import onnx_ir as ir
+    from torch.export import ExportedProgram
+
+    from onnx_demucs_compiler.loading import SourceModel
+    from onnx_demucs_compiler.options import Options
+    from onnx_demucs_compiler.report import Recorder
+    from onnx_demucs_compiler.rules.ruleset import RuleSet
+    from onnx_demucs_compiler.tracing.first_call import FirstCall
+
+TRACED_WITH = ("demucs", "numpy", "torch")
+EXPORTED_WITH = ("onnx", "onnx-graphsurgeon", "onnx-ir", "onnxscript")
+
+
+class Subject(NamedTuple):
+    """A model that is ready to be compiled.
+
+    Attributes:
+        view: the model, seen through the options.
+        example: the input to trace with.
+        signals: mixes to measure on, by name.
+        call: the model's first call, and what it left to trace.
+    """
+
+    view: ModelView
+    example: tuple[torch.Tensor, ...]
+    signals: Mapping[str, tuple[torch.Tensor, ...]]
+    call: FirstCall
+
+
+class Lowered(NamedTuple):
+    """A program after DECOMPOSE, in real arithmetic only.
+
+    Attributes:
+        program: static but for the sizes that the options leave open.
+        inputs: names, in order, as the module calls them.
+        view: the module that it is of, seen through the options.
+    """
+
+    program: ExportedProgram
+    inputs: tuple[str, ...]
+    view: ModelView
+
+
+@garbage_kept()
+@code_when_read()
+@lstm_by_shape()
+def build_program(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+) -> Lowered:
+    """Trace and lower a module, and go no further.
+
+    What the trace writes on a module goes on a copy.
+
+    Raises:
+        CompilerError: it cannot be traced or lowered.
+    """
+    return _lowered(source, example, rules, options, recorder)
+
+
+@garbage_kept()
+@code_when_read()
+@lstm_by_shape()
+def build(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+) -> ir.Model:
+    """Build a module's graph, final but for the storage of weights.
+
+    What the trace writes on a module goes on a copy.
+
+    Raises:
+        CompilerError: it cannot be traced, lowered or translated.
+    """
+    program, names, view = _lowered(source, example, rules, options, recorder)
+    observer = recorder.observer
+
+    def of(stage: Stage) -> Any:
+        return rules.stage(stage, options.made_for)
+
+    with recorder.step("translate"), quiet():
+        model = to_onnx(program, of(Stage.TRANSLATE), DEFAULT_OPSET, recorder, names, view.outputs)
+        name_open_axes(model, view.open_axes())
+    observer.model(Moment(Stage.TRANSLATE, 0, "translate"), model)
+    with recorder.step("rewrite"), quiet():
+        tidy(model)
+        observer.model(Moment(Stage.REWRITE, 0, "tidy"), model)
+        apply_rewrites(model, of(Stage.REWRITE), options, recorder)
+    with recorder.step("surgery"), quiet():
+        apply_rules(model, of(Stage.SURGERY), options, recorder)
+    return model
+
+
+def _lowered(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+) -> Lowered:
+    source = source.with_module(light_copy(source.module))
+    view = ModelView(source, options)
+    substitutes, decompositions = (
+        rules.stage(stage, options.made_for) for stage in (Stage.SUBSTITUTE, Stage.DECOMPOSE)
+    )
+    inputs = view.inputs(*example)
+    shapes = view.dynamic_shapes()
+    with recorder.step("trace"), quiet(), substituted(source.module, substitutes, recorder):
+        program = _export(view, inputs, shapes)
+        names = tuple(program.graph_signature.user_inputs)
+    recorder.observer.program(Moment(Stage.SUBSTITUTE, 0, "trace"), program)
+    with recorder.step("decompose"), quiet():
+        program = lower(program, decompositions, recorder, shapes)
+    recorder.observer.program(Moment(Stage.DECOMPOSE, 0, "decompose"), program)
+    return Lowered(program, names, view)
+
+
+def _export(
+    view: ModelView, inputs: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
+) -> ExportedProgram:
+    source = view.source
+    inputs = tuple(value.clone() for value in inputs)  # torch.export makes one input of a tensor given twice
+    try:
+        with torch.no_grad(), overlap_add_by_shape():
+            return torch.export.export(view.traced, inputs, dynamic_shapes=shapes, strict=False)
+    except Exception as error:
+        raise CompilerError(f"torch.export cannot trace {source.name}: {error_in_one_line(error)}") from error
+
+
+def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) -> ArtifactMetadata:
+    """The facts of an artifact, but for those that its bytes tell.
+
+    Args:
+        view: what was compiled, and how.
+        recorder: which rules fired.
+        packages: those that made it of the lowered program.
+    """
+    source, options = view.source, view.options
+    made_with = sorted({*TRACED_WITH, *packages})
+    versions = {name: importlib.metadata.version(name) for name in made_with}
+    return ArtifactMetadata(
+        sources=view.stems,
+        sample_rate=source.sample_rate or 0,
+        audio_channels=source.audio_channels or 0,
+        segment=source.segment or 0,
+        interface=options.interface,
+        precision=options.precision,
+        target=options.made_for.name,
+        model=source.name,
+        weights=source.weights_digest(),
+        provenance=source.provenance,
+        checkpoints=source.checkpoints,
+        rules=tuple(name for name, cost in recorder.costs.items() if cost.fires),
+        other_method=options.other_method if options.two_stems else "",
+        model_sources=source.sources,
+        n_fft=view.n_fft,
+        batch=str(options.batch),
+        length="dynamic" if options.length == "dynamic" else "segment",
+        overlap=options.overlap if options.track else None,
+        fold_weights=options.fold_weights,
+        differing_segments=differing_segments(source.module, source.segment or 0),
+        versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
+    )

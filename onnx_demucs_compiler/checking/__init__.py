@@ -1,0 +1,1 @@
+"""Fidelity: references, gates, and the search for weights to keep precise."""

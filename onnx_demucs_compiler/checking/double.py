@@ -1,0 +1,85 @@
+"""Modules in float64, also those that make float32 of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
+
+class PrecisionWatch(TorchDispatchMode):
+    """Notes whether an operator makes single precision of double; changes nothing.
+
+    Attributes:
+        narrowed: whether one did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.narrowed = False
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operator as it is."""
+        result = func(*args, **(kwargs or {}))
+        if not self.narrowed and _has(result, WIDER.keys()) and _has((args, kwargs), WIDER.values()):
+            self.narrowed = True
+        return result
+
+
+class AllDouble(TorchDispatchMode):
+    """Widens every float32 of a module to float64, complex64 to complex128.
+
+    Whole numbers, truth values and half precision stay as they are. A tensor in single precision has one
+    tensor in double that stands for it throughout, so that writes to it are found again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._wide: dict[int, tuple[Tensor, Tensor]] = {}  # the first of each pair keeps its id taken
+
+    def __enter__(self) -> AllDouble:
+        self._default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        torch.set_default_dtype(self._default)
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operator in double precision."""
+        args, kwargs = tree_map(self._widened, (args, kwargs or {}))
+        return tree_map(self._widened, func(*args, **kwargs))
+
+    def _widened(self, value: Any) -> Any:
+        if isinstance(value, torch.dtype):
+            return WIDER.get(value, value)
+        if not isinstance(value, Tensor) or value.dtype not in WIDER:
+            return value
+        _, wide = self._wide.setdefault(id(value), (value, value.to(WIDER[value.dtype])))
+        return wide
+
+
+def _has(values: Any, precisions: Any) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.dtype in precisions for leaf in tree_leaves(values))

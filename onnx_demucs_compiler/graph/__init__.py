@@ -1,0 +1,1 @@
+"""Helpers on ONNX graphs: weights, storage, shapes and arithmetic; for rules too."""

@@ -1,0 +1,1 @@
+"""Families of models, each with all that belongs to it alone."""

@@ -1,0 +1,69 @@
+"""Demucs' models: untrained, from a checkpoint, from a folder, or pretrained."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from torch import nn
+
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.loading.families.demucs.failures import one_line
+from onnx_demucs_compiler.loading.families.demucs.own_classes import BAG, is_own
+from onnx_demucs_compiler.loading.source_model import SourceModel
+
+__all__ = ["as_one_module", "load_model"]
+
+
+def as_one_module(model: nn.Module, name: str) -> nn.Module:
+    """One module of demucs' BagOfModels; any other module as it is.
+
+    demucs is imported for a bag only.
+
+    Raises:
+        CompilerError: If the weights of a source sum to 0, or the members' segments differ.
+    """
+    if not is_own(model, BAG):
+        return model
+    from onnx_demucs_compiler.loading.families.demucs import bags
+
+    return bags.as_one_module(model, name)
+
+
+def load_model(spec: str, repo: Path | None = None, *, trust_checkpoint: bool = False) -> SourceModel:
+    """Load the model that a user names.
+
+    Args:
+        spec: ``untrained:NAME[?seed=N]``, the real architecture of NAME with seeded lively weights; the
+            path of a checkpoint; a pretrained name or signature known to demucs; or
+            ``hf://[NAMESPACE/]NAME``.
+        repo: A folder of checkpoints and bag ``.yaml`` files; ``spec`` then names one of its models.
+        trust_checkpoint: Let checkpoints run code of their maker's choosing, as demucs does. Without it one
+            that names anything but demucs' own classes is refused, and nothing it names is run. A whole
+            module that ``torch.save`` wrote is taken too.
+
+    Returns:
+        The model in float32 on the CPU, in eval mode.
+
+    Raises:
+        UsageError: If no model has that name, it is the file of a bag, or ``repo`` is not a folder.
+        CompilerError: If the checkpoint is missing, damaged, of another kind or asks for other code than
+            demucs' classes, cannot be downloaded, or its members do not fit together; or if another
+            package stands where demucs should.
+    """
+    _import_demucs()
+    from onnx_demucs_compiler.loading.families.demucs.named import load_named
+
+    source = load_named(spec, repo, trust=trust_checkpoint)
+    source.module.eval()
+    return source
+
+
+def _import_demucs() -> None:
+    try:
+        import_module("demucs.api")
+    except (ImportError, AttributeError) as error:
+        where = getattr(sys.modules.get("demucs"), "__file__", None) or "nothing"
+        raise CompilerError(
+            f"demucs cannot be imported ({one_line(error)}); the module of that name is {where}, so "
+            "import demucs before the package that takes its name, or give the module itself"
+        ) from error

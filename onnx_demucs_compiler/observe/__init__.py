@@ -1,0 +1,1 @@
+"""Observation of a compile: dumps, blame, and the report page."""

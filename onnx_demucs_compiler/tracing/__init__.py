@@ -1,0 +1,1 @@
+"""Everything that is done to torch for the time of a trace."""

@@ -1,0 +1,1 @@
+"""The model as the options show it: ports, cuts, stems, whole tracks."""

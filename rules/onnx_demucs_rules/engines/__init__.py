@@ -1,0 +1,1 @@
+"""Forms that every engine reads alike."""
