@@ -1,4 +1,6 @@
-"""What each rule made for speed gains: graphs without it, one rule at a time, in turn in one run.
+"""The worth of each rule for speed, from graphs without it.
+
+All run in turn, in one run.
 
     python benchmarks/ablation.py [--target portable] [--rounds 5] [--json FILE]
 
@@ -20,6 +22,7 @@ from speed import EAGER, SEGMENTS, measured
 import onnx_demucs_compiler
 from onnx_demucs_compiler import default
 from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.targets import target_named
 
 MODEL = "untrained:htdemucs"
 ALL_RULES = "all rules"
@@ -32,9 +35,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    variants = {ALL_RULES: default, "none of them": default - "speed"}
-    for rule in default.only("speed"):
-        if arguments.target in rule.targets:
+    variants = {ALL_RULES: default, "none of them": default - ["speed", "memory"]}
+    for rule in default.only("speed", "memory"):
+        if target_named(arguments.target) in rule.targets:
             variants[f"without {rule.name}"] = default - rule.name
     with tempfile.TemporaryDirectory() as folder:
         graphs = {}

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine of a measurement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def machine() -> dict[str, object]:
 
 
 def processor(cpuinfo: str) -> str:
-    """Its name, and where Linux tells, family and model: clouds give different processors one name."""
+    """The processor's name, on Linux with family and model.
+
+    Clouds give different processors one name.
+    """
     found = dict(re.findall(r"^(.+?)\s*: (.+)$", cpuinfo, re.MULTILINE))
     if not {"model name", "cpu family", "model"} <= found.keys():
         return platform.processor() or platform.machine()

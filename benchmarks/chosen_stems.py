@@ -1,4 +1,4 @@
-"""What choosing stems saves: arithmetic, nodes, bytes and seconds per segment of graphs of all and of one.
+"""The saving by choosing stems: arithmetic, nodes, bytes and seconds per segment.
 
 python benchmarks/chosen_stems.py [--stem vocals] [--rounds 5] [--json benchmarks/results/chosen_stems.json]
 
@@ -27,7 +27,7 @@ BAG = "untrained:htdemucs_ft"
 
 
 def main() -> None:
-    """Compile htdemucs and the bag with all stems and with one; time the graphs of htdemucs."""
+    """Compile htdemucs and the bag, with all stems and one; time htdemucs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--stem", default="vocals")
     parser.add_argument("--rounds", type=int, default=5)

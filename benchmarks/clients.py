@@ -1,4 +1,4 @@
-"""The clients of examples/ against ``onnx-demucs separate`` on one song: agreement, time and memory.
+"""The clients of examples/ against ``onnx-demucs separate``: agreement, time, memory.
 
     python benchmarks/clients.py MODEL.onnx [--seconds 20] [--runs 3] [--json FILE]
 
@@ -22,9 +22,9 @@ from pathlib import Path
 import soundfile
 from benchmark_machine import machine
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.runtime import Separator
-from onnx_demucs_compiler.synthesis import synthetic_song
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 sys.path.append(str(EXAMPLES))
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _entrants() -> tuple[dict[str, Client], dict[str, str]]:
-    """What separates, by name, and what cannot be built here, with the reason."""
+    """The clients by name, and those that cannot be built, with reasons."""
     separate = Client((sys.executable, "-m", "onnx_demucs_compiler", "separate", "--float32", "--quiet"))
     built, left_out = {REFERENCE: separate}, {}
     for name, build in BUILDERS.items():
@@ -101,7 +101,7 @@ def _output(entrant: str, folder: Path) -> list[str]:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
-    """Seconds, and the peak resident memory in MB as Linux last told it before the process ended."""
+    """Seconds, and peak resident memory in MB as Linux last reported it."""
     began = time.monotonic()
     process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
     status, peak = Path(f"/proc/{process.pid}/status"), 0
@@ -115,7 +115,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
 
 
 def _agreement(expected: Path, found: Path) -> float | None:
-    """The SNR of the worst stem in dB; None where every sample is the same."""
+    """The SNR of the worst stem in dB; None for identical samples."""
     stems = sorted(expected.rglob("*.wav"))
     worst = min(
         snr_db(soundfile.read(stem)[0], soundfile.read(found / stem.relative_to(expected))[0])

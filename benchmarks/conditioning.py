@@ -1,4 +1,4 @@
-"""How many dB PyTorch's own float32 keeps against float64 on lively weights, seed by seed.
+"""PyTorch's float32 SNR against float64 on lively weights, seed by seed.
 
 python benchmarks/conditioning.py [--model htdemucs] [--length SAMPLES] [SEED ...] [--audio FILE]
 """
@@ -9,10 +9,11 @@ import argparse
 import copy
 from pathlib import Path
 
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import probe_signals, run_eager
 from onnx_demucs_compiler.cli.excerpt import excerpt_signal
-from onnx_demucs_compiler.fidelity import probe_signals, run_eager, snr_db
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.loading.demucs_models.length import at_length
+from onnx_demucs_compiler.loading.families.demucs.length import set_length
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, help="measure on this audio as well")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        source = at_length(load_model(f"untrained:{arguments.model}?seed={seed}"), arguments.length)
+        source = set_length(load_model(f"untrained:{arguments.model}?seed={seed}"), arguments.length)
         double = copy.deepcopy(source.module).double()
         signals = probe_signals(source.example(), source.sample_rate)
         signals |= {name: (value,) for name, value in excerpt_signal(arguments.audio, source).items()}

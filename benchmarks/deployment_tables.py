@@ -4,9 +4,13 @@ from typing import Any
 
 from markdown_tables import RESULTS, load, table, versions
 
+from onnx_demucs_compiler.contracts.engine import RIGHT
+from onnx_demucs_compiler.contracts.engine import table as engine_table
+from onnx_demucs_compiler.engines import ENGINES
+
 
 def precision() -> str:
-    """What each precision costs and saves, and each way to quantise."""
+    """Cost and gain of each precision and of each way to quantise."""
     return "\n\n".join([*_precisions(), *_kinds()])
 
 
@@ -58,7 +62,7 @@ def _run(row: dict[str, Any]) -> list[Any]:
 
 
 def clients() -> str:
-    """What the clients of examples/ take, and how far they are from ``separate``."""
+    """Resources of the clients of examples/, and their agreement with ``separate``."""
     found = load("clients")
     agreement = {
         name: "the same to the bit" if snr is None else f"{snr} dB"
@@ -82,7 +86,7 @@ def clients() -> str:
 
 
 def trust() -> str:
-    """Whether two environments write the same."""
+    """Agreement of two environments' bytes."""
     found = load("reproducible")
     same = "the same" if found["same_packages"] else "not the same"
     head = (
@@ -97,7 +101,7 @@ LEFT = ("none", "complete", "partial")
 
 
 def robustness() -> str:
-    """Inputs tried and what came of them; moments of interruption and what they left."""
+    """Inputs and interruptions tried, and their outcomes."""
     fuzz, interruptions = load("fuzz"), load("interruptions")
     return "\n\n".join(
         [
@@ -120,7 +124,7 @@ def robustness() -> str:
 
 
 def ort_format() -> str:
-    """What ONNX Runtime's optimisation levels make of a model in ORT format."""
+    """ONNX Runtime's optimisation levels on a model in ORT format."""
     found = load("ort_format")
     rows = [
         [f"{model}, {'`.onnx`' if level == 'onnx' else level}", f"{row['bytes'] / 1e6:.1f}", row["nodes"],
@@ -142,8 +146,104 @@ def ort_format() -> str:
     )  # fmt: skip
 
 
+def engines() -> str:
+    """Every engine on the same files, and the forms it gets wrong."""
+    found = load("engines")
+    tables = [
+        f"One thread each, in turn with ONNX Runtime {found['onnxruntime']}, on {found['machine']}, "
+        f"{found['date']} (`benchmarks/engines/compare.py`){_busy(found)}. SNR is that of the worst stem "
+        "against ONNX Runtime, on noise and a synthetic song."
+    ]
+    for model, rows in found["models"].items():
+        size = max(row.get("bytes", 0) for row in rows.values()) / 1e6
+        tables += [
+            f"`{model}`, {size:.1f} MB:",
+            table(
+                ["engine", "SNR, dB", "CPU s", "of ONNX Runtime's", "peak memory, MB",
+                 "of ONNX Runtime's", "converted, MB"],
+                [[f"{name} {row['version']}", *_engine(row)] for name, row in rows.items()],
+            ),
+        ]  # fmt: skip
+    for name in ENGINES:
+        version, verdicts = engine_table(name)
+        wrong = [f"- `{form}`: {verdict}" for form, verdict in verdicts.items() if verdict != RIGHT]
+        head = (
+            f"{name} {version}: {len(verdicts) - len(wrong)} of {len(verdicts)} forms right "
+            f"(`benchmarks/engines/probe.py {name}`)"
+        )
+        tables.append("\n".join([head, "", *wrong]))
+    return "\n\n".join([*tables, *_tools()])
+
+
+def formats() -> str:
+    """Every format beside ONNX, in turn with ONNX Runtime."""
+    found = load("formats")
+    base = found["formats"]["onnx"]
+    rows = [
+        [FORMATS[name], f"{row['bytes'] / 1e6:.1f}", row["snr_db"], row["seconds"],
+         *(f"{row[which] / base[which]:.2f}" for which in ("seconds", "least_seconds")),
+         row["compile_seconds"]]
+        for name, row in found["formats"].items()
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            f"`{found['model']}`, {found['machine']}, {found['threads']} threads, {versions(found)}, "
+            f"{found['date']} (`benchmarks/formats/compare.py`). Runs in turn: medians, and how the least "
+            "seconds compare; SNR is that of the worst stem on noise against float64.",
+            table(
+                ["", "MB", "SNR, dB", "s per segment", "of ONNX Runtime's", "least to least",
+                 "s to compile"],
+                rows,
+            ),
+        ]
+    )  # fmt: skip
+
+
+FORMATS = {
+    "onnx": "`.onnx` in ONNX Runtime",
+    "pt2": "`.pt2` in PyTorch",
+    "aoti": "`.pt2` by AOTInductor",
+    "tflite": "`.tflite` in LiteRT",
+    "pte": "`.pte` in ExecuTorch",
+}
+
+
+def _tools() -> list[str]:
+    found = load("tools")
+    rows = [
+        [f"`{tool}` {row['version']}", what, *_rewritten(row[what])]
+        for tool, row in found["tools"].items()
+        for what in ("as compiled", "--fold-weights")
+    ]
+    return [
+        "Tools that rewrite a file, given `small`. What comes out runs in ONNX Runtime "
+        f"{found['onnxruntime']} against what went in, {found['date']} (`benchmarks/engines/tools.py`):",
+        table(["tool", "file", "takes it", "SNR after, dB", "of its bytes", "`verify`"], rows),
+    ]
+
+
+def _rewritten(row: dict[str, Any]) -> list[Any]:
+    if "bytes" not in row:
+        return [f"no: {row['error']}", *[""] * 3]
+    change = f"changed: {row['verify']}" if row["changed"] else row["verify"] or "unchanged"
+    return ["yes", row.get("snr_db", row.get("error")), f"{row['bytes'] / row['source_bytes']:.2f}", change]
+
+
+def _engine(row: dict[str, Any]) -> list[Any]:
+    if "error" in row:
+        return ["its process ends" if " ended with " in row["error"] else "refused", *[""] * 5]
+    return [
+        row["snr_db"] if row["snr_db"] >= row["min_snr_db"] else f"{row['snr_db']}, wrong",
+        row["cpu_seconds"],
+        f"{row['cpu_seconds'] / row['onnxruntime_cpu_seconds']:.2f}",
+        row["peak_mb"],
+        f"{row['peak_mb'] / row['onnxruntime_peak_mb']:.2f}",
+        f"{row['converted_bytes'] / 1e6:.1f}" if row["converted_bytes"] else "",
+    ]
+
+
 def minimal_runtime() -> str:
-    """What builds of ONNX Runtime come to, and how one runs htdemucs."""
+    """Sizes of builds of ONNX Runtime, and htdemucs in one."""
     found = load("minimal_runtime")
     wheel = {"bytes": found["wheel_bytes"], "kernels": "", "options": "the wheel's library"}
     builds = {"wheel": wheel} | found["builds"]

@@ -1,4 +1,6 @@
-"""What runs a segment: PyTorch, or a graph in one of several runtimes, each in a process of its own.
+"""Entrants that run a segment, each in a process of its own.
+
+PyTorch, or a graph in one of several runtimes.
 
 ``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` says ``opened``, runs ``MIX`` once
 for each line on stdin and answers with the seconds that took, the processor's seconds (user and system) and
@@ -75,12 +77,12 @@ def session(path: str, threads: int) -> Run:
 
 
 def host(path: str, threads: int) -> Run:
-    """A graph of any interface in that session, the STFT in NumPy where the graph leaves it to the host."""
+    """A graph of any interface, with the host's STFT in NumPy."""
     return Graph(Path(path), threads).run
 
 
 def default_session(path: str, threads: int) -> Run:  # noqa: ARG001 - no option is set
-    """A graph in a session as ONNX Runtime makes it where no options are set."""
+    """A graph in a session with ONNX Runtime's default options."""
     import onnxruntime
 
     opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -106,7 +108,7 @@ def torch_product(size: str, threads: int) -> Run:
 
 
 def ort_product(size: str, threads: int) -> Run:
-    """A square matrix product in ONNX Runtime, by a constant as in a layer, whatever the mix."""
+    """A product with a constant square matrix in ONNX Runtime."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
@@ -138,7 +140,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Turn:
-    """What one run took: seconds, the processor's seconds, and the peak memory so far in MB."""
+    """The seconds, CPU seconds and peak memory in MB of one run."""
 
     seconds: float
     cpu_seconds: float
@@ -149,7 +151,7 @@ class Entrant:
     """A process that runs segments when told to."""
 
     def __init__(self, kind: str, source: str, mix: Path, stems: Path, threads: int) -> None:
-        """Open ``source``, and wait until it is; ``stems`` is written by the first run."""
+        """Open ``source`` and wait for it; the first run writes ``stems``."""
         command = [sys.executable, __file__, kind, source, str(mix), str(stems), str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stems = stems
@@ -173,7 +175,7 @@ class Entrant:
 
 
 def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
-    """Run entrants one after the other, round by round, and let them end.
+    """Run entrants one after the other, in rounds, and let them end.
 
     Each round draws its order: a run is a few hundredths slower after some entrants than after others.
     """
@@ -188,17 +190,17 @@ def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
     return runs
 
 
-def write_noise(artefact: Path, mix: Path) -> None:
-    """Write noise in the shape that a waveform artefact takes, a segment ``[1, C, N]``, as ``mix``."""
-    from onnx_demucs_compiler.verification import artifact_metadata
+def write_noise(artifact: Path, mix: Path) -> None:
+    """Write a segment of noise ``[1, C, N]`` for a waveform artifact, as ``mix``."""
+    from onnx_demucs_compiler.checking.verification import artifact_metadata
 
-    metadata = artifact_metadata(artefact)
+    metadata = artifact_metadata(artifact)
     shape = 1, metadata.audio_channels, metadata.segment
     np.save(mix, 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32))
 
 
 def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """Load and run artefacts of one shape in turn, with the options of ``separate``.
+    """Load and run artifacts of one shape in turn, as ``separate`` does.
 
     Returns:
         For each, medians of its seconds to load and to run and its peak memory; and what it made of noise.

@@ -1,4 +1,4 @@
-"""Which operators keep the compiled graph from PyTorch's own figure, and by how much.
+"""The loss of accuracy by operator, against PyTorch's own float32.
 
     python benchmarks/fidelity_by_operator.py HTDEMUCS.onnx [--json FILE]
 
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from float64_graph import Float64Graph
 
-from onnx_demucs_compiler.fidelity import probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import probe_signals, run_eager
+from onnx_demucs_compiler.checking.verification import artifact_metadata, load_artifact
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.verification import artifact_metadata, load_artifact
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ ATTENTION = {"attention-as-matmul", "attention-in-query-blocks"}
 
 
 def group_of(node: NodeProto) -> str:
-    """What a node belongs to: a family of rules, or an operator of the model itself."""
+    """A node's group: a family of rules, or a model's operator."""
     rule = node.name.partition("/")[0]
     if rule in SPECTRAL:
         return "STFT and inverse STFT"

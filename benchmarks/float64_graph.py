@@ -1,4 +1,4 @@
-"""An ONNX graph in float64, except for the nodes one chooses, which ONNX Runtime computes in float32.
+"""An ONNX graph in float64, with chosen nodes in ONNX Runtime's float32.
 
 What the chosen nodes alone cost in fidelity is then the difference from the graph all in float64.
 """
@@ -35,7 +35,7 @@ class Float64Graph:
         self.sessions: dict[int, ort.InferenceSession] = {}
 
     def run(self, mix: np.ndarray, in_single: Callable[[NodeProto], bool]) -> np.ndarray:
-        """The first output for one input; ``in_single`` chooses the nodes that run in float32."""
+        """The first output for one input, ``in_single`` nodes in float32."""
         graph = self.model.graph
         values: dict[str, Tensor] = {graph.input[0].name: torch.from_numpy(mix.astype(np.float64))}
         wanted = graph.output[0].name
@@ -98,7 +98,7 @@ def _ints(value: Tensor | None) -> list[int]:
 
 
 def _both_sides(pads: Sequence[int], rank: int) -> list[int]:
-    """ONNX pads (all begins, then all ends) in the order of ``F.pad`` (last dimension first)."""
+    """ONNX pads (all begins, then all ends) in the order of ``F.pad``."""
     return [side for dim in reversed(range(rank)) for side in (pads[dim], pads[rank + dim])]
 
 

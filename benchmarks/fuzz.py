@@ -1,12 +1,15 @@
-"""Damaged and odd inputs given to every command: an error line or a correct result, and nothing else.
+"""Damaged and odd inputs for every command.
 
-python benchmarks/fuzz.py [--seconds 600] [--seed 0] [--kinds checkpoints models audio command-lines]
+Each gives an error line or a correct result, and nothing else.
+
+python benchmarks/fuzz.py [--seconds 600] [--seed 0] [--kinds checkpoints models audio lengths command-lines]
     [--failures DIR] [--json benchmarks/results/fuzz.json]
 
 Commands run in processes of their own, with a bound on memory and on time. What counts as a failure: a
 traceback, a crash, a process that ends for want of memory or does not end in time, an exit code that is none
-of 0, 1 and 2, an error that is not one line, anything that native libraries print past Python, and any file
-that a failed command leaves or a hidden one that any leaves. Failing inputs are kept in DIR.
+of 0, 1 and 2, an error that is not one line, anything that native libraries print past Python, any file that
+a failed command leaves or a hidden one that any leaves, and samples of a song that are not read. Failing
+inputs are kept in DIR.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import fuzz_inputs
+import fuzz_lengths
 import numpy as np
 import onnxruntime
 import soundfile
 from benchmark_machine import machine
+from fuzz_worker import HEARD
 from small_checkpoint import write_small_checkpoint
 
 import onnx_demucs_compiler
@@ -39,26 +44,36 @@ import onnx_demucs_compiler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fuzz_lengths import Song
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TIME_LIMIT = 120.0
 """Seconds for one command: a compile of the small model takes a tenth of it."""
-KINDS = ("checkpoints", "models", "audio", "command-lines")
+KINDS = ("checkpoints", "models", "audio", "lengths", "command-lines")
 CONTRACTS = [f"--contract={name}" for name in ("official", "minimal", "openkara", "web")]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command in a folder of its own, and what it was given there."""
+    """A command in a folder of its own, and its input.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        folder: where it runs.
+        arguments: the command's.
+        song: what ``read`` is given, to be compared with what it heard.
+    """
 
     kind: str
     folder: Path
     arguments: list[str]
+    song: Song | None = None
 
 
 @dataclass
 class Verdict:
-    """What became of a case.
+    """The outcome of a case.
 
     Attributes:
         problem: why it is a failure, in a word; empty if it is none.
@@ -84,7 +99,11 @@ class Worker:
         if isinstance(answer, Verdict):
             return answer
         left = sorted(_files(case.folder) - before)
-        return judged(answer, left)
+        verdict = judged(answer, left)
+        if case.song and verdict.exit_code == 0:
+            heard = np.load(case.folder / HEARD)
+            verdict.problem = verdict.problem or case.song.problem(heard, answer["stderr"])
+        return verdict
 
     def _answer(self, case: Case) -> dict[str, Any] | Verdict:
         process = self.process = self.process or _start_worker()
@@ -126,11 +145,12 @@ def _start_worker() -> subprocess.Popen[str]:
 
 
 def judged(answer: dict[str, Any], left: list[str]) -> Verdict:
-    """Whether a command kept its promises."""
+    """The verdict on a command's promises."""
     code, errors = answer["exit_code"], answer["stderr"]
     told = "\n".join(filter(None, (errors, answer["traceback"], answer["noise"], *left)))
     hidden = [name for name in left if any(part.startswith(".") for part in Path(name).parts)]
-    error_lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    lines = [line for line in errors.splitlines() if not line.startswith("warning: ")]
+    error_lines = [line for line in lines if line.startswith("error: ")]
     problem = ""
     if answer["traceback"] or "Traceback (most recent call last)" in told:
         problem = "traceback"
@@ -140,11 +160,11 @@ def judged(answer: dict[str, Any], left: list[str]) -> Verdict:
         problem = "noise"
     elif hidden or (code and left):
         problem = "files left"
-    elif code == 1 and (len(errors.splitlines()) != 1 or not error_lines):
+    elif code == 1 and (len(lines) != 1 or not error_lines):
         problem = "no error line"
     elif code == 2 and not (error_lines or "Usage: " in errors):
         problem = "no usage"
-    elif code == 0 and errors:
+    elif code == 0 and lines:
         problem = "words on stderr"
     return Verdict(problem, code, told)
 
@@ -203,6 +223,13 @@ def audio_case(random: Random, bases: Path, folder: Path) -> Case:
     return Case("audio", folder, ["separate", str(bases / "small.onnx"), f"x{suffix}", "--quiet", *more])
 
 
+def length_case(random: Random, bases: Path, folder: Path) -> Case:  # noqa: ARG001
+    """A song to read whose header may lie about its length."""
+    song = fuzz_lengths.miscounted(random)
+    (folder / f"x{song.suffix}").write_bytes(song.content)
+    return Case("lengths", folder, ["read", f"x{song.suffix}", str(song.rate)], song)
+
+
 def command_line_case(random: Random, bases: Path, folder: Path) -> Case:
     """Arguments at random."""
     fuzz_inputs.prepared(folder, bases)
@@ -210,7 +237,7 @@ def command_line_case(random: Random, bases: Path, folder: Path) -> Case:
 
 
 MAKERS: dict[str, Callable[[Random, Path, Path], Case]] = dict(
-    zip(KINDS, (checkpoint_case, model_case, audio_case, command_line_case), strict=True)
+    zip(KINDS, (checkpoint_case, model_case, audio_case, length_case, command_line_case), strict=True)
 )
 
 

@@ -1,4 +1,4 @@
-"""Damaged and odd inputs, drawn from a random generator: checkpoints, models, audio and command lines.
+"""Damaged and odd inputs, drawn at random: checkpoints, models, audio, commands.
 
 Every function takes its generator first, so that hypothesis can lend one that it knows how to shrink.
 """
@@ -42,6 +42,7 @@ FILES = ("small.th", "small.onnx", "small.ort", "song.wav", "text.txt", "empty",
 """What command lines name; the first six exist, the seventh is a folder."""
 USUAL = {
     ("compile", "model"): "small.th",
+    ("info", "artifact"): "small.onnx",
     ("ops-config", "models"): "small.onnx",
     ("separate", "model"): "small.onnx",
     ("separate", "songs"): "song.wav",
@@ -218,7 +219,7 @@ _DECLARATIONS = (_a_node, _a_node, _a_node, _a_weight, _a_weight, _a_fact, _a_fa
 
 
 def song(random: Random) -> tuple[str, bytes]:
-    """A file's suffix and content: an odd header, odd samples, or a sound file that is damaged."""
+    """A song's suffix and content: odd header, odd samples, or damage."""
     if random.random() < 0.5:
         return ".wav", _wav(random)
     suffix, file_format, subtype = random.choice(
@@ -262,7 +263,7 @@ def _wav(random: Random) -> bytes:
 
 
 def command_line(random: Random) -> list[str]:
-    """Arguments for some command: what its own declaration says it takes, and what it does not."""
+    """Arguments for some command, declared and undeclared."""
     group: Any = typer.main.get_command(app)
     command = random.choice(list(COMMANDS))
     kinds = get_type_hints(COMMANDS[command])
@@ -290,7 +291,7 @@ def _positional(random: Random, command: str, name: str) -> list[str]:
 
 
 def _values(kind: Any) -> tuple[str, ...]:
-    """What an option of a type may be given."""
+    """Values for an option of a type."""
     members = {kind, *get_args(kind)}
     choices = [
         choice for member in members for choice in (*get_args(member), member) if isinstance(choice, str)
@@ -316,7 +317,7 @@ def _values(kind: Any) -> tuple[str, ...]:
 
 
 def prepared(folder: Path, bases: Path) -> None:
-    """Lay out what command lines name, linked from a folder that holds the real files."""
+    """Lay out the files of command lines as links to real ones."""
     for name in FILES[:6]:
         (folder / name).hardlink_to(bases / name)
     (folder / "folder").mkdir()

@@ -1,7 +1,8 @@
-"""Runs commands one after another for :mod:`fuzz`, in a process that may crash or run out of memory.
+"""A process that runs commands for :mod:`fuzz`, and may crash.
 
 A line of JSON comes in, ``{"folder": …, "arguments": […]}``, and one goes out: exit code, what was printed to
-each stream, what native libraries wrote past Python, and the traceback if there was one.
+each stream, what native libraries wrote past Python, and the traceback if there was one. ``read SONG RATE``
+is no command of the command line: it reads a song as the commands do, and keeps what it heard.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import resource
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 from typing import Any
 
 GIB = 2**30
 ADDRESS_SPACE = 12 * GIB
 """More than torch maps by itself, and less than would wake the kernel's killer."""
+HEARD = "heard.npy"
+"""The samples that ``read`` read, float32 ``[2, n]``."""
 
 
 def main() -> None:
@@ -31,7 +35,8 @@ def main() -> None:
         os.chdir(job["folder"])
         noise.seek(0)
         noise.truncate()
-        answer = run(job["arguments"])
+        command = job["arguments"]
+        answer = read(*command[1:]) if command[0] == "read" else run(command)
         sys.stderr.flush()
         noise.seek(0)
         answer["noise"] = noise.read(4000).decode(errors="replace")
@@ -49,6 +54,24 @@ def run(arguments: list[str]) -> dict[str, Any]:
     lines = traceback.format_exception(*result.exc_info) if bug and result.exc_info else []
     return {"exit_code": result.exit_code, "stdout": result.stdout[-4000:], "stderr": result.stderr[-4000:],
             "traceback": "".join(lines)[-6000:]}  # fmt: skip
+
+
+def read(song: str, rate: str) -> dict[str, Any]:
+    """Read a whole song in two channels, and keep it in :data:`HEARD`."""
+    import numpy as np
+
+    from onnx_demucs_compiler.errors import CompilerError
+    from onnx_demucs_compiler.runtime.audio import check_song, read_blocks
+
+    code, lines, bug = 0, [], ""
+    try:
+        lines = [f"warning: {warning}" for warning in check_song(Path(song), 2)]
+        np.save(HEARD, np.concatenate(list(read_blocks(Path(song), int(rate), 2)), axis=1))
+    except CompilerError as error:
+        code, lines = error.exit_code, [*lines, f"error: {error}"]
+    except Exception:  # noqa: BLE001 - the one thing that is looked for
+        code, bug = 1, traceback.format_exc()
+    return {"exit_code": code, "stdout": "", "stderr": "\n".join(lines), "noise": "", "traceback": bug}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Ways to store the weights of an artefact in eight bits, or to compute with them: size, SNR and speed.
+"""Storage and use of weights in eight bits: size, SNR and speed.
 
     python benchmarks/int8_kinds.py htdemucs.onnx [--model untrained:htdemucs] [--rounds 5]
         [--json benchmarks/results/int8_kinds.json]
 
-SNR is that of the worst stem on noise, against the artefact itself. All graphs run in turn, each in a process
+SNR is that of the worst stem on noise, against the artifact itself. All graphs run in turn, each in a process
 of its own; seconds are medians.
 """
 
@@ -23,10 +23,10 @@ from entrants import timed
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.verification import artifact_metadata
+from onnx_demucs_compiler.graph.weights import weights_in
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.stages.weights import weights_in
-from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -71,7 +71,10 @@ def _worst_snr(plain: NDArray[Any], quantised: NDArray[Any]) -> float:
 
 
 def _dynamic(operator: str, source: Path, target: Path, weights: Container[str]) -> None:
-    """By ONNX Runtime's own tool; what is multiplied with anything but a stored weight stays as it is."""
+    """Quantise by ONNX Runtime's own tool.
+
+    Products of two signals stay as they are.
+    """
     nodes = onnx.load(source).graph.node
     excluded = [node.name for node in nodes if node.op_type == operator and node.input[1] not in weights]
     quantize_dynamic(
@@ -81,7 +84,7 @@ def _dynamic(operator: str, source: Path, target: Path, weights: Container[str])
 
 
 def _stored(source: Path, target: Path, weights: Container[str], *, folded: bool) -> None:
-    """Decoded by nodes that a runtime folds when it loads the model, or by those that it keeps."""
+    """Store bytes with decoding nodes, which a runtime folds or keeps."""
     model = onnx.load(source)
     decoders: list[onnx.NodeProto] = []
     renamed: dict[str, str] = {}

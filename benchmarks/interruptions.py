@@ -93,7 +93,7 @@ def start(checkpoint: Path, path: Path, begun: Path) -> subprocess.Popen[str]:
 
 
 def interrupted(checkpoint: Path, folder: Path, whole: bytes, kind: str, at: float) -> dict[str, Any]:
-    """What is left and what was said when a signal came at a moment."""
+    """The files and output left by a signal at a moment."""
     out, begun = folder / "out", folder / "begun"
     begun.unlink(missing_ok=True)
     out.mkdir(exist_ok=True)
@@ -125,7 +125,10 @@ def interrupted(checkpoint: Path, folder: Path, whole: bytes, kind: str, at: flo
 
 
 def as_promised(kind: str, found: dict[str, Any]) -> bool:
-    """Nothing or the whole file, no other file, and one line unless the work was done already."""
+    """True for nothing or the whole file, with at most one line.
+
+    There is no other file, and there is a line unless the work was done already.
+    """
     if found["output"] == "partial" or found["others_left"] or "HANG" in found["stderr"]:
         return False
     if found["output"] == "complete" and found["exit_code"] == 0:

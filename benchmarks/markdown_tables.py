@@ -9,7 +9,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def load(name: str) -> Any:
-    """What a benchmark found last."""
+    """The latest results of a benchmark."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""Compile every model that demucs ships, at full width, and say what each comes to.
+"""Every model that demucs ships, compiled at full width and measured.
 
     python benchmarks/models.py [NAME ...] [--target portable] [--seconds 8] [--save FOLDER] [--json FILE]
 
@@ -23,16 +23,16 @@ from benchmark_memory import peak_mb
 import onnx_demucs_compiler
 from onnx_demucs_compiler import CompilerError
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.loading.demucs_models.length import hop_of
-from onnx_demucs_compiler.loading.demucs_models.untrained import ARCHITECTURES
-from onnx_demucs_compiler.options import TARGETS_READY
+from onnx_demucs_compiler.loading.families.demucs.length import hop_of
+from onnx_demucs_compiler.loading.families.demucs.untrained import ARCHITECTURES
+from onnx_demucs_compiler.targets import TARGETS
 
 
 def main() -> None:
     """Print a line of JSON for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", default=list(ARCHITECTURES))
-    parser.add_argument("--target", choices=TARGETS_READY, default=TARGETS_READY[0])
+    parser.add_argument("--target", choices=TARGETS, default="portable")
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--save", type=Path, metavar="FOLDER")
     parser.add_argument("--json", type=Path)

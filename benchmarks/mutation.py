@@ -1,4 +1,4 @@
-"""Does the parity check notice every weight? Scale each parameter tensor by 1.01 in the graph alone.
+"""A test of the parity check: each parameter scaled by 1.01.
 
     python benchmarks/mutation.py [MODEL] [--seconds 1] [--json FILE]
 
@@ -23,10 +23,11 @@ import torch
 from onnx import ModelProto, numpy_helper
 
 from onnx_demucs_compiler import compile as compile_model
-from onnx_demucs_compiler.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager, snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager
+from onnx_demucs_compiler.graph.weights import weights_in
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import session_options
-from onnx_demucs_compiler.stages.weights import weights_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ STRONGER = 1.1
 
 
 def main() -> None:
-    """Print the tensors that the check does not notice, and the worst of those that it does."""
+    """Print the tensors that the check misses, and the worst it catches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", nargs="?", default="untrained:htdemucs")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of the segment")
@@ -78,7 +79,10 @@ def main() -> None:
 
 @contextmanager
 def _scaled(model: ModelProto, name: str, weights: Mapping[str, np.ndarray], scale: float) -> Iterator[None]:
-    """Scale one parameter, which several initializers may hold parts of, and of joined ones it alone."""
+    """Scale one parameter, in all initializers that hold a part of it.
+
+    Of joined parameters only it is scaled.
+    """
     homes = [item for item in model.graph.initializer if name in weights_in(item.name, weights)]
     assert homes, f"no initializer holds {name}"
     originals = copy.deepcopy(homes)

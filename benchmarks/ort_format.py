@@ -1,4 +1,4 @@
-"""What ONNX Runtime's optimisation levels do to a model in ORT format.
+"""ONNX Runtime's optimisation levels on a model in ORT format.
 
     python benchmarks/ort_format.py portable=PORTABLE.onnx ort=ORT.onnx [--rounds 3] [--json FILE]
 
@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from benchmark_machine import machine
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.ort.conversion import LEVEL, ort_format
 from onnx_demucs_compiler.ort.kernels import resolved
 from onnx_demucs_compiler.ort.tools import fbs

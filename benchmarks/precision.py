@@ -1,4 +1,4 @@
-"""What the precisions cost and save: bytes, SNR, seconds to load and to run, memory.
+"""Bytes, SNR, seconds to load and to run, and memory by precision.
 
     python benchmarks/precision.py [--model untrained:htdemucs] [--target ort] [--floors 20 40] [--rounds 5]
         [--bag untrained:htdemucs_ft] [--json benchmarks/results/precision.json]

@@ -15,11 +15,13 @@ from markdown_tables import ROOT, load, table, versions
 
 
 def main() -> None:
-    """Write the tables; with ``--check`` only say whether they are what the results give."""
+    """Write the tables; with ``--check`` only compare them with the results."""
     stale = []
     tables = {
         "README.md": readme(),
         "docs/deployment/clients.md": deployment.clients(),
+        "docs/deployment/engines.md": deployment.engines(),
+        "docs/deployment/formats.md": deployment.formats(),
         "docs/deployment/trust.md": deployment.trust(),
         "docs/deployment/runtime_config.md": deployment.ort_format(),
         "docs/deployment/minimal_runtime.md": deployment.minimal_runtime(),
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def readme() -> str:
-    """What a compile of htdemucs gives, and what it takes to run."""
+    """A compile of htdemucs, and the cost of running it."""
     report, speed = load("report"), load("speed")
     separation, mutation = load("separation"), load("mutation")
     entrants, slower = speed["entrants"], load("speed_other_processor")["entrants"]
@@ -85,7 +87,7 @@ def readme() -> str:
 
 
 def fidelity() -> str:
-    """What each group of operators costs alone, worst first."""
+    """The cost of each group of operators alone, worst first."""
     found = load("fidelity_by_operator")
     rows = sorted(found.items(), key=lambda item: item[1])
     return table(
@@ -95,7 +97,7 @@ def fidelity() -> str:
 
 
 def models() -> str:
-    """What each model of demucs comes to."""
+    """The figures of each model of demucs."""
     return table(
         ["model", "target", "million parameters", "s of audio", "SNR on noise, dB", "SNR on a song, dB",
          "nodes", "MB", "s to compile", "GB to compile"],
@@ -107,7 +109,7 @@ def models() -> str:
 
 
 def performance() -> str:
-    """Speed and memory of graphs and of PyTorch, rule by rule, and against threads, batch and length."""
+    """Speed and memory of graphs and PyTorch, by rule, threads and size."""
     return "\n\n".join([*_entrants(), *_other_processor(), *_ablation(), *_scaling(), *_track()])
 
 
@@ -150,7 +152,7 @@ def _other_processor() -> list[str]:
 
 
 def _ablation() -> list[str]:
-    """What each rule for speed is worth, where the others are applied."""
+    """The worth of each rule for speed beside the others."""
     found = load("ablation")
     entrants = {name: row for name, row in found["entrants"].items() if name != "PyTorch eager"}
     whole = entrants["all rules"]["seconds"]
@@ -211,7 +213,7 @@ def _chart(title: str, names: list[str], values: list[float], kind: str, unit: s
 
 
 def stems() -> str:
-    """What graphs of one stem save."""
+    """The saving of graphs of one stem."""
     return table(
         ["model and stems", "GFLOP per segment", "nodes", "MB", "s per segment"],
         [[f"`{name.removeprefix('untrained:')}`", row["gflop"], row["nodes"], row["mb"],

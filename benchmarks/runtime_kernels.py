@@ -1,4 +1,4 @@
-r"""Which operators released runtimes have kernels for: onnx_demucs_compiler/contracts/kernels.json.
+r"""The kernels of released runtimes, for onnx_demucs_compiler/contracts/kernels.json.
 
 PYTHONPATH=<a folder with one onnxruntime> python benchmarks/runtime_kernels.py record official OUT.json
 python benchmarks/runtime_kernels.py record webgpu OUT.json --release 0.4.0 --plugin \
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def from_package(plugin: Path | None, release: str | None) -> dict[str, Any]:
-    """The kernels of the importable onnxruntime's CPU provider, or of a plugin of WebGPU."""
+    """The kernels of onnxruntime's CPU provider, or of a WebGPU plugin."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -70,7 +70,7 @@ def from_package(plugin: Path | None, release: str | None) -> dict[str, Any]:
 
 
 def loads(ir: int, opset: int) -> bool:
-    """Whether a session opens a model of one Identity."""
+    """True if a session opens a model of one Identity."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -83,7 +83,10 @@ def loads(ir: int, opset: int) -> bool:
 
 
 def identity(ir: int, opset: int) -> bytes:
-    """A model by hand, since no release of onnx goes with every release of onnxruntime."""
+    """A model encoded by hand.
+
+    No release of onnx goes with every release of onnxruntime.
+    """
     tensor = _field(1, FLOAT) + _field(2, _field(1, _field(1, 1)))
     ports = [_field(1, name) + _field(2, _field(1, tensor)) for name in ("a", "b")]
     node = _field(1, "a") + _field(2, "b") + _field(4, "Identity")
@@ -115,7 +118,7 @@ def from_table(text: str, release: str) -> dict[str, Any]:
 
 
 def joined(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """By runtime: its releases, and for each version of each operator the first release with a kernel."""
+    """Releases by runtime, and the first with each operator version's kernel."""
     known = versions_of_operators(records)
     tables: dict[str, Any] = {}
     for record in sorted(records, key=lambda record: Version(record["release"])):
@@ -134,7 +137,7 @@ def joined(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def versions_of_operators(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[int]]:
-    """Every version that an operator has had: of ``ai.onnx`` by its schemas, else by its kernels."""
+    """Every version of each operator: by schemas for ``ai.onnx``, else by kernels."""
     import onnx
 
     known: dict[tuple[str, str], set[int]] = {}

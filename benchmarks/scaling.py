@@ -1,4 +1,4 @@
-"""Seconds per segment against threads and batch: PyTorch eager and a graph in turn, in one run.
+"""Seconds per segment by threads and batch, PyTorch and graph in turn.
 
     python benchmarks/scaling.py MODEL.onnx [--threads 1 2] [--batch 1 2 4] [--rounds 3] [--json FILE]
 
@@ -19,7 +19,7 @@ from benchmark_machine import machine
 from entrants import Entrant, in_turn
 from speed import SEGMENTS, WARM_UP, median
 
-from onnx_demucs_compiler.verification import artifact_metadata
+from onnx_demucs_compiler.checking.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

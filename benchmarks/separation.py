@@ -1,8 +1,8 @@
-"""A song through ``separate`` against demucs' own apply_model, and the memory that it takes.
+"""A song through ``separate`` against demucs' apply_model, and the memory taken.
 
     python benchmarks/separation.py HTDEMUCS.onnx [--seconds 180] [--json FILE]
 
-The artefact must be of ``untrained:htdemucs`` or whatever its metadata names. Peak memory is that of a
+The artifact must be of ``untrained:htdemucs`` or whatever its metadata names. Peak memory is that of a
 process that separates the song to disk, less what the same process holds after one run of the session.
 """
 
@@ -20,11 +20,11 @@ import soundfile
 import torch
 from demucs.apply import BagOfModels, apply_model
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.loading.demucs_models.weighted_bag import WeightedBag
+from onnx_demucs_compiler.loading.families.demucs.weighted_bag import WeightedBag
 from onnx_demucs_compiler.runtime import Separator
-from onnx_demucs_compiler.synthesis import synthetic_song
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _by_demucs(name: str, song: np.ndarray) -> dict[str, np.ndarray]:
-    """What demucs.api.Separator.separate_tensor computes, without its random shifts."""
+    """The stems of demucs.api.Separator.separate_tensor, without its random shifts."""
     source = load_model(name)
     wav = torch.from_numpy(song)
     reference = wav.mean(0)

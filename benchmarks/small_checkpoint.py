@@ -1,4 +1,4 @@
-"""A checkpoint of an HTDemucs that compiles in seconds, for benchmarks that compile very often."""
+"""A checkpoint of an HTDemucs that compiles in seconds."""
 
 from __future__ import annotations
 

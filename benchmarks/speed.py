@@ -1,4 +1,4 @@
-"""Seconds per segment and memory: PyTorch eager and graphs in ONNX Runtime in turn, in one run.
+"""Seconds per segment and memory of PyTorch and graphs, in turn.
 
     python benchmarks/speed.py NAME=MODEL.onnx … [--separate-only NAME=MODEL.onnx …] [--rounds 7]
         [--openvino] [--torch-compile] [--json FILE]
@@ -6,7 +6,7 @@
     for example
     onnx-demucs compile untrained:htdemucs -o portable.onnx
     onnx-demucs compile untrained:htdemucs --target ort -o ort.onnx
-    onnx-demucs compile untrained:htdemucs --without speed -o plain.onnx
+    onnx-demucs compile untrained:htdemucs --without speed --without memory -o plain.onnx
     python benchmarks/speed.py portable=portable.onnx ort=ort.onnx plain=plain.onnx
 
 The graphs must be of one model, which the first names in its metadata. Entrants run one after another in
@@ -36,12 +36,12 @@ import torch
 from benchmark_machine import machine
 from entrants import Entrant, in_turn
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.verification import artifact_metadata
+from onnx_demucs_compiler.graph.flops import flops
+from onnx_demucs_compiler.graph.measure import node_count
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import physical_cores
-from onnx_demucs_compiler.stages.flops import flops
-from onnx_demucs_compiler.stages.measure import node_count
-from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from entrants import Turn
@@ -92,7 +92,10 @@ def main() -> None:
 
 
 def measured(runners: Runners, model: str, rounds: int) -> dict[str, Any]:
-    """Run all entrants in turn; print a row of figures for each, and return them with the least time."""
+    """Run all entrants in turn, and print and return their figures.
+
+    They come with the least time.
+    """
     source = load_model(model)
     mix = np.random.default_rng(0).standard_normal(source.example()[0].shape, np.float32)
     with torch.inference_mode():
@@ -139,7 +142,7 @@ def _named(arguments: list[str]) -> dict[str, str]:
 
 
 def _of_the_file(path: str) -> dict[str, Any]:
-    """Size, nodes and arithmetic of a graph; nothing of a model in PyTorch."""
+    """Size, nodes and arithmetic of a graph; nothing for PyTorch."""
     if not Path(path).is_file():
         return {}
     graph = ir.load(path)

@@ -1,4 +1,4 @@
-"""Time and memory of a track graph against the length of the track.
+"""Time and memory of a track graph by the track's length.
 
     python benchmarks/track.py TRACK.onnx [--model SEGMENT.onnx] [--seconds 10 60 180 600] [--json FILE]
 
@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
+from onnx_demucs_compiler.checking.verification import artifact_metadata
 from onnx_demucs_compiler.runtime import Separator
-from onnx_demucs_compiler.synthesis import synthetic_song
-from onnx_demucs_compiler.verification import artifact_metadata
 
 COMPARED = 60
 """Seconds of the longest track that is compared with ``separate``."""

@@ -1,4 +1,4 @@
-"""Build ONNX Runtime with nothing in it but what models need, and run one of them in it.
+"""A build of ONNX Runtime with only what models need.
 
     python benchmarks/minimal_runtime/build.py MODEL.onnx [MODEL.onnx ...] [--variants NAME ...] [--json FILE]
 
@@ -29,11 +29,11 @@ from ops_config import needs_contrib, without
 from sources import Sources, prepared
 from variants import Library, Variant, build
 
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
+from onnx_demucs_compiler.checking.verification import artifact_metadata
 from onnx_demucs_compiler.ort import as_ort_format, ops_config
 from onnx_demucs_compiler.ort.conversion import LEVEL
 from onnx_demucs_compiler.runtime.session import physical_cores
-from onnx_demucs_compiler.synthesis import synthetic_song
-from onnx_demucs_compiler.verification import artifact_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def converted(model: Path, folder: Path) -> Path:
-    """``model`` in ORT format, as ``--ort-format`` writes it, unless ``folder`` has it already."""
+    """``model`` in ORT format, as ``--ort-format`` writes it; cached in ``folder``."""
     folder.mkdir(exist_ok=True)
     found = folder / f"{model.stem}.ort"
     if not found.exists() or found.stat().st_mtime < model.stat().st_mtime:
@@ -106,13 +106,13 @@ def operators_of(models: Sequence[Path], config: Path) -> Path:
 
 
 def _mapped(model: Path) -> memoryview:
-    """The content of a file, read where it is looked at: all models together need not fit into memory."""
+    """The content of a file, mapped: not all models fit into memory."""
     with model.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:
-    """The builds, with the configs that they read, in the order in which they are made."""
+    """The builds in order, with their configs."""
     own = operators_of(models[:1], work / "model.config")
     every = operators_of(models, work / "every-model.config")
     lacking = work / "lacking.config"
@@ -129,7 +129,10 @@ def variants_for(models: Sequence[Path], work: Path) -> tuple[Variant, ...]:
 
 
 def run(task: Task, libraries: dict[str, Library], rounds: int, work: Path) -> dict[str, Any]:
-    """Run the model in every library in turn, the wheel's first, and let the lacking one refuse it."""
+    """Run the model in every library; let the lacking one refuse it.
+
+    The wheel's goes first.
+    """
     able = {name: library.path for name, library in libraries.items() if name != LACKING}
     results: dict[str, Any] = {}
     if able:
@@ -140,9 +143,9 @@ def run(task: Task, libraries: dict[str, Library], rounds: int, work: Path) -> d
     return results | {"load_average": round(os.getloadavg()[0], 1)}
 
 
-def _task(model: Path, artefact: Path, sources: Sources, work: Path) -> Task:
+def _task(model: Path, artifact: Path, sources: Sources, work: Path) -> Task:
     """One segment of the synthetic song, as a WAV file."""
-    metadata = artifact_metadata(artefact)
+    metadata = artifact_metadata(artifact)
     mix = work / "mix.wav"
     song = synthetic_song(metadata.segment, metadata.sample_rate, metadata.audio_channels)
     soundfile.write(mix, song.T, metadata.sample_rate, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""Source archives and build tools from Debian, beside the machine's own packages and without root.
+"""Source archives and build tools from Debian, unpacked without root.
 
 apt keeps its lists, its cache and its idea of what is installed in a folder of ours: source archives are
 downloaded, and packages of headers and tools are unpacked, not installed. The mirror is the one that the
@@ -59,7 +59,7 @@ class Debian:
         self._apt("apt-get", "update", "-qq")
 
     def download_archives(self, folder: Path) -> None:
-        """Put the source archives into ``folder``; refuse any that is not the one pinned."""
+        """Put the source archives into ``folder``; refuse any but those pinned."""
         folder.mkdir(parents=True, exist_ok=True)
         if not all((folder / name).exists() for name in ARCHIVES):
             self._apt("apt-get", "source", "-qq", "--download-only", "--tar-only",
@@ -97,7 +97,7 @@ class Debian:
 
 
 def mirror() -> str:
-    """The Debian mirror of the machine's apt; Debian's own where it has none."""
+    """The Debian mirror of the machine's apt, or Debian's own."""
     files = [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.sources"))]
     files += sorted((APT / "sources.list.d").glob("*.list"))
     for file in files:

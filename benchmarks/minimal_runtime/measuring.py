@@ -1,4 +1,4 @@
-"""Running a model through ONNX Runtime's C API in one library or another."""
+"""A model's run through ONNX Runtime's C API in a given library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from onnx_demucs_compiler.fidelity import snr_db
+from onnx_demucs_compiler.checking.decibels import snr_db
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ PAUSE = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """What every library runs.
+    """The task of every library.
 
     Attributes:
         program: ``separate.c``, compiled.
@@ -42,7 +42,7 @@ class Task:
     threads: int
 
     def command(self, library: Path, stems: Path) -> list[str]:
-        """How ``library`` runs it."""
+        """The command that runs the task in ``library``."""
         words = (self.program, library, self.model, self.mix, stems, self.threads)
         return [str(word) for word in words]
 
@@ -51,7 +51,7 @@ class Process:
     """A library that has opened the model, and runs when told to."""
 
     def __init__(self, task: Task, library: Path, stems: Path) -> None:
-        """Open the model; the peak memory is that of the process so far."""
+        """Open the model; peak memory is that of the process so far."""
         self._stems = stems
         self._process = subprocess.Popen(
             task.command(library, stems), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -88,7 +88,7 @@ def compiled(include: Path, program: Path) -> Path:
 def measured(
     task: Task, libraries: Mapping[str, Path], reference: str, rounds: int, work: Path
 ) -> dict[str, Any]:
-    """Run the libraries in turn; what each took, and how far its stems are from those of ``reference``."""
+    """Run the libraries in turn; return their costs and distance from ``reference``."""
     opened = {
         name: Process(task, library, work / f"stems-{number}.f32")
         for number, (name, library) in enumerate(libraries.items())
@@ -117,7 +117,7 @@ def measured(
 
 
 def agreement(task: Task, library: Path, work: Path) -> float:
-    """How far a library's stems are from the wheel's, in dB."""
+    """The SNR of a library's stems against the wheel's, in dB."""
     wanted, found = (_once(task, which, work / "stems.f32") for which in (wheel_library(), library))
     return round(snr_db(wanted, found), 1)
 
@@ -129,7 +129,7 @@ def _once(task: Task, library: Path, stems: Path) -> np.ndarray:
 
 
 def refusal(task: Task, library: Path, stems: Path) -> dict[str, Any]:
-    """How a library that lacks an operator refuses the model."""
+    """The message with which a library without an operator refuses the model."""
     command = task.command(library, stems)
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return {"status": ended.returncode, "message": ended.stderr.strip()}

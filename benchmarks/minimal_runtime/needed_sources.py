@@ -26,7 +26,9 @@ EXTENDED = frozenset({"DequantizeLinear", "Identity", "QuantizeLinear", "Squeeze
 
 
 def unneeded(onnxruntime: Path, config: Path, *, extended: bool = False) -> list[Path]:
-    """The files that register kernels, but none of an operator that ``config`` or the kind of build names.
+    """The files that register kernels of no operator in ``config``.
+
+    Those that the kind of build needs are not among them.
 
     A file that registers none helps those beside it, and is left out where they all are.
     """

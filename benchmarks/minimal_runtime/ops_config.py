@@ -6,7 +6,7 @@ import re
 
 
 def needs_contrib(config: str) -> bool:
-    """Whether an operator of com.microsoft is among those needed."""
+    """True if an operator of com.microsoft is among those needed."""
     return any(opset.startswith("com.microsoft;") for opset, _ in _lines(config))
 
 

@@ -20,7 +20,7 @@ BUILD_TOOLS = ("cmake>=3.28,<4", "ninja", "flatbuffers")
 
 @dataclass(frozen=True)
 class Sources:
-    """Where things lie.
+    """The locations of sources and tools.
 
     Attributes:
         folder: of all unpacked archives.
@@ -46,12 +46,12 @@ class Sources:
 
     @property
     def libraries(self) -> Path:
-        """What the unpacked tools need to run."""
+        """The libraries that the unpacked tools need."""
         return next(self.sysroot.glob("usr/lib/*-linux-gnu"))
 
 
 def prepared(work: Path) -> Sources:
-    """Fetch, unpack and patch everything under ``work``; what is already there is left as it is."""
+    """Fetch, unpack and patch what ``work`` lacks."""
     sources = Sources(work / "src", work / "sysroot", work / "tools", work / "empty")
     complete = work / "sources.complete"
     if complete.exists():
@@ -72,7 +72,9 @@ def prepared(work: Path) -> Sources:
 
 
 def _patch(sources: Sources) -> None:
-    """Apply ONNX Runtime's patches of its dependencies, which CMake skips where it is given their sources.
+    """Apply ONNX Runtime's patches to its dependencies.
+
+    CMake skips them where it is given sources.
 
     The calls of Eigen with ``PropagateNaN`` need a later Eigen than the release that Debian has; Debian's own
     patch replaces them in the same way.

@@ -1,4 +1,4 @@
-"""Builds of ONNX Runtime: what each leaves out, how it is built, and what the library comes to."""
+"""Builds of ONNX Runtime: omissions, options and resulting libraries."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Variant:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What ``build.py`` of ONNX Runtime is told, but for paths."""
+        """The options of ONNX Runtime's ``build.py``, but for paths."""
         options = ["--minimal_build", *(["extended"] if self.extended else [])]
         options += [] if self.contrib else ["--disable_contrib_ops"]
         options += ["--include_ops_by_config", str(self.config)] if self.config else []
@@ -75,7 +75,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Library:
-    """What a build came to.
+    """The result of a build.
 
     Attributes:
         path: the library, stripped.
@@ -92,7 +92,7 @@ class Library:
 
 
 def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
-    """Build one variant under ``work/build``, with its log beside it, and put it into ``work/libraries``."""
+    """Build one variant under ``work/build``, with a log, into ``work/libraries``."""
     folder = work / "build" / (variant.folder or variant.name)
     folder.mkdir(parents=True, exist_ok=True)
     left_out = (
@@ -122,7 +122,7 @@ def build(variant: Variant, sources: Sources, work: Path, jobs: int) -> Library:
 
 
 def _common_defines(folder: Path, sources: Sources) -> dict[str, object]:
-    """For CMake, in every build: nothing is downloaded, and code is for size."""
+    """CMake's options for every build: no downloads, small code."""
     # Names of source files are part of messages, and would hold the machine's paths. Under ccache
     # they are relative to the folder of the build.
     above = os.path.relpath(sources.folder, folder / CONFIGURATION)
