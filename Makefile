@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 UNTRAINED = $(BIN)/onnx-demucs compile untrained:htdemucs --no-verify --force --quiet -o $(DEMO)
+# IREE is left out: 600 MB.
+ENGINES ?= openvino tract opencv mnn
+FORMATS ?= litert executorch coreml
 # --openvino and --torch-compile add entrants that need a package or a compiler of their own.
 SPEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test examples check docs bench figures clean
+.PHONY: help install demo test engines formats examples check docs site release bench figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,11 +29,19 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song of 20 s with it
 	mkdir -p $(DEMO)
 	$(BIN)/onnx-demucs compile untrained:htdemucs -o $(DEMO)/htdemucs.onnx --report $(DEMO)/report.json --force
-	$(BIN)/python -m onnx_demucs_compiler.synthesis $(DEMO)/song.wav 20
+	$(BIN)/python -m onnx_demucs_compiler.checking.synthesis $(DEMO)/song.wav 20
 	$(BIN)/onnx-demucs separate $(DEMO)/htdemucs.onnx $(DEMO)/song.wav -o $(DEMO)/stems
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+engines: $(INSTALLED)  ## install other engines in build/engines and run the same files in them
+	$(BIN)/python benchmarks/engines/install.py $(ENGINES)
+	$(BIN)/python -m pytest tests/engines
+
+formats: $(INSTALLED)  ## install the tools of compile --emit in build/formats and test what they make
+	$(BIN)/python benchmarks/formats/install.py $(FORMATS)
+	set -e; for extra in $(FORMATS); do build/formats/$$extra/bin/python -m pytest tests/emit/test_$$extra.py; done
 
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py
@@ -40,20 +51,27 @@ check: $(INSTALLED)  ## lint, formatting, types, workflows, and whether generate
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m onnx_demucs_compiler.catalogue | diff -u docs/rules.md - || { echo "docs/rules.md is stale: run make docs" >&2; exit 1; }
+	$(BIN)/python docs/write_rules.py | diff -u docs/rules.md - || { echo "docs/rules.md is stale: run make docs" >&2; exit 1; }
 	$(BIN)/python benchmarks/readme_table.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 
 docs: $(INSTALLED)  ## write docs/rules.md from the rules
-	$(BIN)/python -m onnx_demucs_compiler.catalogue > docs/rules.md.part
+	$(BIN)/python docs/write_rules.py > docs/rules.md.part
 	mv docs/rules.md.part docs/rules.md
+
+site: $(INSTALLED)  ## build the documentation as a site in build/site; a broken link is an error
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python docs/site/build.py build/site
+
+release:  ## build the wheel of a release in dist/ and try it in an empty environment; uploads nothing
+	.ci/release
 
 bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchmarks/results (20 minutes)
 	mkdir -p $(DEMO)
 	$(UNTRAINED)/portable.onnx
 	$(UNTRAINED)/ort.onnx --target ort
-	$(UNTRAINED)/plain.onnx --without speed
+	$(UNTRAINED)/plain.onnx --without speed --without memory
 	$(UNTRAINED)/dense.onnx --without stft-as-matmul --without istft-as-matmul
 	$(UNTRAINED)/core.onnx --interface core
 	$(UNTRAINED)/batch.onnx --batch dynamic
