@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from onnx_demucs_compiler.loading.families.demucs.differing import differing_seg
 from onnx_demucs_compiler.observe.observer import Moment
 from onnx_demucs_compiler.options import DEFAULT_OPSET
 from onnx_demucs_compiler.rules.rule import Stage
-from onnx_demucs_compiler.stages.decompose import lower
+from onnx_demucs_compiler.stages.decompose import lower as apply_decompositions
 from onnx_demucs_compiler.stages.driver import apply_rules
 from onnx_demucs_compiler.stages.rewrite import apply_rewrites
 from onnx_demucs_compiler.stages.substitute import substituted
@@ -30,7 +31,7 @@ from onnx_demucs_compiler.tracing.source import error_in_one_line
 from onnx_demucs_compiler.view.model_view import ModelView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import onnx_ir as ir
     from torch.export import ExportedProgram
@@ -61,6 +62,20 @@ class Subject(NamedTuple):
     call: FirstCall
 
 
+class Traced(NamedTuple):
+    """A module's program, before any rule on ATen.
+
+    Attributes:
+        program: static but for the sizes that the options leave open.
+        shapes: the open sizes, as torch.export took them.
+        view: the module that it is of, seen through the options.
+    """
+
+    program: ExportedProgram
+    shapes: tuple[dict[int, Any], ...] | None
+    view: ModelView
+
+
 class Lowered(NamedTuple):
     """A program after DECOMPOSE, in real arithmetic only.
 
@@ -75,29 +90,13 @@ class Lowered(NamedTuple):
     view: ModelView
 
 
-@garbage_kept()
-@code_when_read()
-@lstm_by_shape()
-def build_program(
-    source: SourceModel,
-    example: tuple[torch.Tensor, ...],
-    rules: RuleSet,
-    options: Options,
-    recorder: Recorder,
-) -> Lowered:
-    """Trace and lower a module, and go no further.
-
-    What the trace writes on a module goes on a copy.
-
-    Raises:
-        CompilerError: it cannot be traced or lowered.
-    """
-    return _lowered(source, example, rules, options, recorder)
+@contextmanager
+def building() -> Iterator[None]:
+    """Keep torch.export fast and its shapes general."""
+    with garbage_kept(), code_when_read(), lstm_by_shape():
+        yield
 
 
-@garbage_kept()
-@code_when_read()
-@lstm_by_shape()
 def build(
     source: SourceModel,
     example: tuple[torch.Tensor, ...],
@@ -112,47 +111,84 @@ def build(
     Raises:
         CompilerError: it cannot be traced, lowered or translated.
     """
-    program, names, view = _lowered(source, example, rules, options, recorder)
-    observer = recorder.observer
-
-    def of(stage: Stage) -> Any:
-        return rules.stage(stage, options.made_for)
-
-    with recorder.step("translate"), quiet():
-        model = to_onnx(program, of(Stage.TRANSLATE), DEFAULT_OPSET, recorder, names, view.outputs)
-        name_open_axes(model, view.open_axes())
-    observer.model(Moment(Stage.TRANSLATE, 0, "translate"), model)
-    with recorder.step("rewrite"), quiet():
-        tidy(model)
-        observer.model(Moment(Stage.REWRITE, 0, "tidy"), model)
-        apply_rewrites(model, of(Stage.REWRITE), options, recorder)
-    with recorder.step("surgery"), quiet():
-        apply_rules(model, of(Stage.SURGERY), options, recorder)
-    return model
+    with building():
+        lowered = lower(trace(source, example, rules, options, recorder), rules, recorder)
+        return finish_graph(translate(lowered, rules, recorder), rules, options, recorder)
 
 
-def _lowered(
+def build_program(
     source: SourceModel,
     example: tuple[torch.Tensor, ...],
     rules: RuleSet,
     options: Options,
     recorder: Recorder,
 ) -> Lowered:
+    """Trace and lower a module, and go no further.
+
+    What the trace writes on a module goes on a copy.
+
+    Raises:
+        CompilerError: it cannot be traced or lowered.
+    """
+    with building():
+        return lower(trace(source, example, rules, options, recorder), rules, recorder)
+
+
+def trace(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+) -> Traced:
+    """Trace a module under the rules of SUBSTITUTE."""
     source = source.with_module(light_copy(source.module))
     view = ModelView(source, options)
-    substitutes, decompositions = (
-        rules.stage(stage, options.made_for) for stage in (Stage.SUBSTITUTE, Stage.DECOMPOSE)
-    )
-    inputs = view.inputs(*example)
-    shapes = view.dynamic_shapes()
+    inputs, shapes = view.inputs(*example), view.dynamic_shapes()
+    substitutes = rules.stage(Stage.SUBSTITUTE, options.made_for)
     with recorder.step("trace"), quiet(), substituted(source.module, substitutes, recorder):
         program = _export(view, inputs, shapes)
-        names = tuple(program.graph_signature.user_inputs)
     recorder.observer.program(Moment(Stage.SUBSTITUTE, 0, "trace"), program)
+    return Traced(program, shapes, view)
+
+
+def lower(traced: Traced, rules: RuleSet, recorder: Recorder) -> Lowered:
+    """Apply the rules of DECOMPOSE to a program.
+
+    The program stays as it is.
+    """
+    program, shapes, view = traced
+    names = tuple(program.graph_signature.user_inputs)
+    decompositions = rules.stage(Stage.DECOMPOSE, view.options.made_for)
     with recorder.step("decompose"), quiet():
-        program = lower(program, decompositions, recorder, shapes)
+        program = apply_decompositions(program, decompositions, recorder, shapes)
     recorder.observer.program(Moment(Stage.DECOMPOSE, 0, "decompose"), program)
     return Lowered(program, names, view)
+
+
+def translate(lowered: Lowered, rules: RuleSet, recorder: Recorder) -> ir.Model:
+    """Translate a program under the rules of TRANSLATE, and tidy its graph.
+
+    The program stays as it is.
+    """
+    program, names, view = lowered
+    translations = rules.stage(Stage.TRANSLATE, view.options.made_for)
+    with recorder.step("translate"), quiet():
+        model = to_onnx(program, translations, DEFAULT_OPSET, recorder, names, view.outputs)
+        name_open_axes(model, view.open_axes())
+        recorder.observer.model(Moment(Stage.TRANSLATE, 0, "translate"), model)
+        tidy(model)
+        recorder.observer.model(Moment(Stage.REWRITE, 0, "tidy"), model)
+    return model
+
+
+def finish_graph(model: ir.Model, rules: RuleSet, options: Options, recorder: Recorder) -> ir.Model:
+    """Apply the rules of REWRITE and SURGERY to a graph, in place."""
+    with recorder.step("rewrite"), quiet():
+        apply_rewrites(model, rules.stage(Stage.REWRITE, options.made_for), options, recorder)
+    with recorder.step("surgery"), quiet():
+        apply_rules(model, rules.stage(Stage.SURGERY, options.made_for), options, recorder)
+    return model
 
 
 def _export(

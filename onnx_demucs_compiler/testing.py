@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ import onnxruntime as ort
 import torch
 from onnx_ir.passes import common as passes
 
-from onnx_demucs_compiler.building import build
+from onnx_demucs_compiler.building import Traced, building, finish_graph, lower, trace, translate
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.checking.fidelity import ALLOWANCE_DB
 from onnx_demucs_compiler.errors import CompilerError, InternalError
@@ -33,7 +33,6 @@ from onnx_demucs_compiler.report import Recorder
 from onnx_demucs_compiler.rules.rule import GraphCase, Stage
 from onnx_demucs_compiler.rules.ruleset import RuleSet
 from onnx_demucs_compiler.runtime.session import session_options
-from onnx_demucs_compiler.stages.decompose import lower
 from onnx_demucs_compiler.stages.driver import apply_rules
 from onnx_demucs_compiler.stages.finish import finish
 from onnx_demucs_compiler.stages.rewrite import apply_rewrites
@@ -42,14 +41,17 @@ from onnx_demucs_compiler.view.model_view import ModelView
 from onnx_demucs_compiler.view.stem_choice import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from onnx_demucs_compiler.building import Lowered
     from onnx_demucs_compiler.loading import SourceModel
     from onnx_demucs_compiler.rules.rule import Case, Rule
 
     Arrays = list[NDArray[Any]]
+
+T = TypeVar("T")
 
 OPEN_SIZE = 2
 """The size of a graph case's axes that have a name."""
@@ -137,9 +139,8 @@ def graphs_of(rule: Rule, case: Case | GraphCase, rules: RuleSet) -> tuple[ir.Mo
         )
     else:
         source, options = case_source(case)
-        without, with_rule = (
-            attempt(source, source.example(), chosen, options) for chosen in (beside, beside | rule)
-        )
+        builds = Builds(source, source.example(), options)
+        without, with_rule = builds.attempt(beside), builds.attempt(beside | rule)
     assert without.model is not None, f"without the rule the export fails: {without.error}"
     assert with_rule.model is not None, f"the export fails with the rule: {with_rule.error}"
     return without.model, with_rule.model
@@ -194,8 +195,9 @@ def _check_module_case(rule: Rule, case: Case, beside: RuleSet) -> None:
     source, options = case_source(case)
     inputs = source.example()
 
-    with_rule = attempt(source, inputs, beside | rule, options)
-    without = attempt(source, inputs, beside, options)
+    builds = Builds(source, inputs, options)
+    with_rule = builds.attempt(beside | rule)
+    without = builds.attempt(beside)
 
     _check_firings(rule, case, with_rule)
     if case.needed:
@@ -218,7 +220,7 @@ def _check_module_case(rule: Rule, case: Case, beside: RuleSet) -> None:
     if without.model is not None and not options.track:
         _check_same(rule, _chosen(view, inputs, beside, without), outputs)
     if case.fires:
-        _check_idempotent(rule, source, inputs, beside, options, with_rule)
+        _check_idempotent(rule, builds, beside, with_rule)
 
 
 def _arrays(inputs: tuple[torch.Tensor, ...]) -> Arrays:
@@ -239,6 +241,58 @@ def case_source(case: Case) -> tuple[SourceModel, Options]:
     return source, Options(target=case.target, sources=source.sources, **case.options)
 
 
+class Builds:
+    """Graphs of one model under several sets of rules.
+
+    Builds share what comes before the first stage in which their rules differ.
+    """
+
+    def __init__(self, source: SourceModel, inputs: tuple[torch.Tensor, ...], options: Options) -> None:
+        self.source, self.inputs, self.options = source, inputs, options
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def attempt(self, rules: RuleSet) -> Outcome:
+        """Build the graph, or keep the error.
+
+        Raises:
+            InternalError: a fault of this compiler, or of what it calls.
+        """
+        recorder, options = Recorder(), self.options
+        try:
+            with building():
+                model = finish_graph(self._translated(rules, recorder).clone(), rules, options, recorder)
+            apply_rules(model, rules.storing(options.precision, options.made_for), options, recorder)
+            return Outcome(recorder, model)
+        except InternalError:
+            raise
+        except CompilerError as error:
+            return Outcome(recorder, error=error)
+
+    def lowered(self, rules: RuleSet, recorder: Recorder) -> Lowered:
+        """The program after DECOMPOSE."""
+        return self._once(
+            Stage.DECOMPOSE, rules, lambda: lower(self._traced(rules, recorder), rules, recorder)
+        )
+
+    def _traced(self, rules: RuleSet, recorder: Recorder) -> Traced:
+        return self._once(
+            Stage.SUBSTITUTE, rules, lambda: trace(self.source, self.inputs, rules, self.options, recorder)
+        )
+
+    def _translated(self, rules: RuleSet, recorder: Recorder) -> ir.Model:
+        return self._once(
+            Stage.TRANSLATE, rules, lambda: translate(self.lowered(rules, recorder), rules, recorder)
+        )
+
+    def _once(self, last: Stage, rules: RuleSet, build: Callable[[], T]) -> T:
+        """Build up to a stage, unless the same rules have."""
+        key = (last.label, *(rule.name for rule in rules if rule.stage <= last))
+        if key not in self._known:
+            self._known[key] = build()
+        made: T = self._known[key]
+        return made
+
+
 def attempt(
     source: SourceModel, inputs: tuple[torch.Tensor, ...], rules: RuleSet, options: Options
 ) -> Outcome:
@@ -247,15 +301,7 @@ def attempt(
     Raises:
         InternalError: a fault of this compiler, or of what it calls.
     """
-    recorder = Recorder()
-    try:
-        model = build(source, inputs, rules, options, recorder)
-        apply_rules(model, rules.storing(options.precision, options.made_for), options, recorder)
-        return Outcome(recorder, model)
-    except InternalError:
-        raise
-    except CompilerError as error:
-        return Outcome(recorder, error=error)
+    return Builds(source, inputs, options).attempt(rules)
 
 
 def _check_firings(rule: Rule, case: Case | GraphCase, outcome: Outcome) -> None:
@@ -312,33 +358,22 @@ def _check_random(one: Outcome, other: Outcome, inputs: Arrays) -> None:
     assert not same, "the case says that builds without the rule differ, and two of them agree"
 
 
-def _check_idempotent(
-    rule: Rule,
-    source: SourceModel,
-    inputs: tuple[torch.Tensor, ...],
-    beside: RuleSet,
-    options: Options,
-    outcome: Outcome,
-) -> None:
+def _check_idempotent(rule: Rule, builds: Builds, beside: RuleSet, outcome: Outcome) -> None:
     """Apply the rule to its own result.
 
     A translation has no ATen left to apply to.
     """
-    again, target = Recorder(), options.made_for
+    again, module = Recorder(), builds.source.module
     assert outcome.model is not None
     if rule.stage is Stage.SUBSTITUTE:
-        with substituted(source.module, [rule], Recorder()), substituted(source.module, [rule], again):
+        with substituted(module, [rule], Recorder()), substituted(module, [rule], again):
             pass
     elif rule.stage is Stage.DECOMPOSE:
-        with (
-            torch.no_grad(),
-            substituted(source.module, beside.stage(Stage.SUBSTITUTE, target), Recorder()),
-        ):
-            program = torch.export.export(source.module, inputs, strict=False)
-        rules = (beside | rule).stage(Stage.DECOMPOSE, target)
-        lower(lower(program, rules, Recorder()), rules, again)
+        program, _, view = builds.lowered(beside | rule, Recorder())
+        with building():
+            lower(Traced(program, view.dynamic_shapes(), view), beside | rule, again)
     elif rule.stage in (Stage.REWRITE, Stage.SURGERY, Stage.STORE):
-        _changed(Outcome(again, outcome.model), RuleSet([rule]), options)
+        _changed(Outcome(again, outcome.model), RuleSet([rule]), builds.options)
     _check_quiet(rule, again)
 
 

@@ -18,7 +18,7 @@ from onnx_demucs_compiler.rules.ruleset import RuleSet, default_rules
 from onnx_demucs_compiler.stages.finish import finish
 from onnx_demucs_compiler.stages.opset import restate_in_opset
 from onnx_demucs_compiler.targets import EMITTED, TARGETS
-from onnx_demucs_compiler.testing import attempt, case_source
+from onnx_demucs_compiler.testing import Builds, case_source
 from onnx_demucs_compiler.tracing.copies import private_copy
 from onnx_demucs_compiler.tracing.first_call import first_call
 from onnx_demucs_compiler.tracing.quiet import quiet
@@ -147,7 +147,8 @@ def try_rule(rule: Rule, subject: Subject) -> Trial:
     source, options = private_copy(subject.source), subject.options
     view = ModelView(source, options)
     traced = first_call(source, view.example()).traced
-    with_rule = attempt(traced, view.example(), subject.beside | rule, options)
+    builds = Builds(traced, view.example(), options)
+    with_rule = builds.attempt(subject.beside | rule)
     fires = with_rule.recorder.fires(rule.name)
     refusals = Counter(
         event.reason for event in with_rule.recorder.events if event.rule == rule.name and event.reason
@@ -156,7 +157,7 @@ def try_rule(rule: Rule, subject: Subject) -> Trial:
         raise CompilerError(f"{rule.name} does not fire on {source.name}: {_reasons(refusals)}")
     if with_rule.error:
         raise with_rule.error
-    without = attempt(traced, view.example(), subject.beside, options)
+    without = builds.attempt(subject.beside)
     return Trial(rule.name, source.name, fires, dict(refusals), *_sides(view, without, with_rule))
 
 
