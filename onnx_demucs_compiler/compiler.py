@@ -29,7 +29,7 @@ from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.loading.families.demucs.length import set_length
 from onnx_demucs_compiler.observe.blame import VerifyEach
 from onnx_demucs_compiler.observe.observer import Observers
-from onnx_demucs_compiler.options import DEFAULT_OPSET, Options
+from onnx_demucs_compiler.options import DEFAULT_OPSET, STORED_AS, Options
 from onnx_demucs_compiler.report import Recorder, Report
 from onnx_demucs_compiler.rules.ruleset import RuleSet, bundled, default_rules
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
@@ -144,15 +144,16 @@ def compile(  # noqa: A001
             ONNX Runtime's own packages have; or ``"web"``, for onnxruntime-web.
         emit: ``"pt2"``, the saved ``torch.export.ExportedProgram``, ``"tflite"``, for LiteRT, ``"pte"``, for
             ExecuTorch, or ``"mlpackage"``, for Core ML, in place of an ONNX file. It excludes what works on
-            ONNX graphs: ``target``, ``stems``, ``two_stems``, ``precision``, ``opset``, ``track``,
-            ``fold_weights``, ``profile``, ``verify_each`` and ``stop_after``.
+            ONNX graphs: ``target``, ``stems``, ``two_stems``, ``opset``, ``track``, ``fold_weights``,
+            ``profile``, ``verify_each`` and ``stop_after``.
         interface: ``"waveform"``: ``mix [B, C, N]`` to ``stems [B, S, C, N]``; or ``"core"``,
             ``"spectral"``, ``"openkara"``, which leave the STFT to the host
             (:mod:`onnx_demucs_compiler.view.cuts`).
         stems: sources to keep, in this order; all when None.
         precision: ``"fp32"``; ``"fp16-weights"``, computed in float32 from weights stored in float16; or
-            ``"int8"``, as many weights in eight bits as keep ``min_snr_db``. When None what the target
-            prefers: float32, or for ``"web"`` float16 for what it says exactly and float32 for the rest.
+            ``"int8"``, as many weights in eight bits as keep ``min_snr_db``; for ``emit="mlpackage"``
+            ``"fp32"`` or ``"fp16"``, computed in half precision. When None what the target prefers: float32,
+            or for ``"web"`` float16 for what it says exactly and float32 for the rest.
         opset: of ``ai.onnx``, 17 to 26; 18 when None.
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
@@ -219,7 +220,8 @@ def compile(  # noqa: A001
     if stop_after is not None:
         rules = rules.until(stop_after)
     storing = rules.storing(options.precision, options.made_for)
-    if precision not in (None, "fp32") and precision not in {rule.precision for rule in storing}:
+    is_stored = precision is not None and precision in STORED_AS[precision]
+    if is_stored and precision not in {rule.precision for rule in storing}:
         raise UsageError(f"precision={precision} is the work of a rule that was left out; put it back")
     recorder = Recorder(on_step, None if observer is None else Observers(observer))
     with recorder.step("load"):

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 DEFAULT_OPSET = 18
 OPSETS = range(17, 27)
 
-STORED_AS = {"fp32": (), "fp16-weights": ("fp16-weights",), "int8": ("int8", "fp16-weights")}
-"""For each precision, the forms that weights may have: int8 leaves to float16 what it must not round."""
+STORED_AS = {
+    "fp32": (),
+    "fp16-weights": ("fp16-weights",),
+    "int8": ("int8", "fp16-weights"),
+    "fp16": (),
+}
+"""For each precision, the forms that an ONNX graph's weights may have.
+
+int8 leaves to float16 what it must not round; fp16 computes in half precision, and is of no ONNX graph.
+"""
 
 PRECISIONS = tuple(STORED_AS)
 
-ON_ONNX = ("target", "precision", "opset", "track", "stems", "two_stems", "fold_weights")
+ON_ONNX = ("target", "opset", "track", "stems", "two_stems", "fold_weights")
 """The options whose work is done on the ONNX graph."""
 
 LARGEST = 2**31 - 1
@@ -81,6 +89,7 @@ class Options:
         self._check_track()
         self._check_stems()
         self._check_emit()
+        self._check_precision()
         for option, why in self.made_for.refuses.items():
             if getattr(self, option):
                 raise UsageError(f"target={self.target} excludes {option}: {why}; leave one of them out")
@@ -138,6 +147,14 @@ class Options:
                 f"emit={self.emit} is made before there is an ONNX graph, where {' and '.join(asked)} would "
                 "work; leave out one or the other"
             )
+
+    def _check_precision(self) -> None:
+        known, made_for = (
+            self.made_for.precisions,
+            f"emit={self.emit}" if self.emit else f"target={self.target}",
+        )
+        if self.precision not in known:
+            raise UsageError(f"{made_for} has no precision={self.precision}; use {' or '.join(known)}")
 
 
 def _one_of(option: str, value: object, known: tuple[object, ...]) -> None:

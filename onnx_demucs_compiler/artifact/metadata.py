@@ -31,7 +31,7 @@ class ArtifactMetadata:
         segment: samples per channel that one run takes.
         interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
             ``openkara`` (:mod:`onnx_demucs_compiler.view.cuts`).
-        precision: ``fp32``, ``fp16-weights`` or ``int8``.
+        precision: ``fp32``, ``fp16-weights``, ``int8``, or of Core ML ``fp16``.
         target: ``portable``, ``ort`` or ``web``, or the format beside ONNX.
         model: what was compiled, as the user named it.
         weights: sha256 of the parameters (hexadecimal), in the order of their names.

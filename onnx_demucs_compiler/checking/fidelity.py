@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Run = Callable[[Arrays], Arrays]
     """From inputs to outputs, both in their order."""
 
-DEFAULT_MIN_SNR_DB = {"fp32": 100.0, "fp16-weights": 100.0, "int8": 40.0}
+DEFAULT_MIN_SNR_DB = {"fp32": 100.0, "fp16-weights": 100.0, "int8": 40.0, "fp16": 40.0}
 
 # Where weights have been rounded to eleven bits the graph computes another function than the model, on
 # purpose. Each tensor keeps 73 dB of itself; what a hundred layers make of that is measured at 60 and more.
@@ -188,7 +188,7 @@ class Gate:
             return cls(min_snr_db)
         if precision not in DEFAULT_MIN_SNR_DB:
             raise CompilerError(f"no gate is known for precision {precision}; give one in dB")
-        if precision == "int8":
+        if precision in ("int8", "fp16"):
             return cls(DEFAULT_MIN_SNR_DB[precision])
         if rounded:
             return cls(ROUNDED_MIN_SNR_DB)

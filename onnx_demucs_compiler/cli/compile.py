@@ -60,7 +60,7 @@ def compile(  # noqa: A001 - the command's name
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32, fp16-weights (half the file) or int8.",
+            help="fp32, fp16-weights (half the file) or int8; for mlpackage fp32 or fp16.",
             show_default="fp32; for web fp16 where it is exact",
         ),
     ] = None,

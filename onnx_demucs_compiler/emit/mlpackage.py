@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
+import numpy as np
+
 from onnx_demucs_compiler.emit.emitter import Converted, Emitter
 from onnx_demucs_compiler.emit.repairs import repaired
 from onnx_demucs_compiler.targets import MLPACKAGE
@@ -23,24 +25,28 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.emit.emitter import Names
 
+PRECISIONS = {"fp32": "FLOAT32", "fp16": "FLOAT16"}
 MANIFEST = "Manifest.json"
 DATE = "com.github.apple.coremltools.conversion_date"
 
 
 def convert(program: ExportedProgram, names: Names, metadata: Mapping[str, str]) -> Converted:
-    """Convert the program for iOS 18, which has attention, in float32."""
+    """Convert the program for iOS 18, which has attention.
+
+    It computes in the precision that the metadata name, between inputs and outputs of float32.
+    """
     import coremltools
 
     inputs = [
-        coremltools.TensorType(name=name, shape=tuple(value.shape))
+        coremltools.TensorType(name=name, shape=tuple(value.shape), dtype=np.float32)
         for name, value in zip(names.inputs, program.example_inputs[0], strict=True)
     ]
     model = coremltools.convert(
         repaired(program).run_decompositions({}),
         inputs=inputs,
-        outputs=[coremltools.TensorType(name=name) for name in names.outputs],
+        outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in names.outputs],
         minimum_deployment_target=coremltools.target.iOS18,
-        compute_precision=coremltools.precision.FLOAT32,
+        compute_precision=coremltools.precision[PRECISIONS[metadata["precision"]]],
         skip_model_load=True,
     )
     model.user_defined_metadata.update(metadata)

@@ -48,12 +48,14 @@ PT2 = Target(
     "pt2",
     domains=NO_ONNX,
     contract="",
+    precisions=("fp32",),
     why="torch.export's own file: PyTorch, and AOTInductor, which compiles it for C++.",
 )
 TFLITE = Target(
     "tflite",
     domains=NO_ONNX,
     contract="",
+    precisions=("fp32",),
     why="LiteRT, once TensorFlow Lite: Android, iOS, embedded Linux.",
     tuned_for="LiteRT with XNNPACK",
     engine="litert",
@@ -62,6 +64,7 @@ PTE = Target(
     "pte",
     domains=NO_ONNX,
     contract="",
+    precisions=("fp32",),
     why="ExecuTorch: Android, iOS, microcontrollers.",
     tuned_for="ExecuTorch with XNNPACK",
     engine="executorch",
@@ -70,6 +73,7 @@ MLPACKAGE = Target(
     "mlpackage",
     domains=NO_ONNX,
     contract="",
+    precisions=("fp32", "fp16"),
     why="Core ML: macOS, iOS.",
     tuned_for="Core ML",
 )

@@ -21,6 +21,7 @@ class Target:
         why: who takes such a file.
         tuned_for: the runtime whose speed and memory its rules were measured in; empty for none.
         precision: how weights are stored unless asked for; in half precision only what it says exactly.
+        precisions: all that can be asked for.
         external_data: whether weights lie in a file of their own unless asked for.
         engine: what runs its files, as ``verify --engine`` has it, where those are no ONNX; empty for none.
         refuses: options that no artifact for the target can have, each with the reason.
@@ -32,6 +33,7 @@ class Target:
     why: str
     tuned_for: str = ""
     precision: str = "fp32"
+    precisions: tuple[str, ...] = ("fp32", "fp16-weights", "int8")
     external_data: bool = False
     engine: str = ""
     refuses: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -54,6 +54,23 @@ def test_the_same_model_gives_the_same_bytes(emitted: EmittedModel, shallow: nn.
     assert compile(shallow, emit="mlpackage", verify=False).content == emitted.content
 
 
+def test_half_precision_is_computed_between_ports_of_float32(shallow: nn.Module, tmp_path: Path) -> None:
+    half = compile(shallow, emit="mlpackage", precision="fp16")
+    assert half.metadata.precision == "fp16"
+    spec = coremltools.models.MLModel(
+        str(half.save(tmp_path / "half.mlpackage")), skip_model_load=True
+    ).get_spec()
+    ports = [*spec.description.input, *spec.description.output]
+    float32 = coremltools.proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32
+    assert {port.type.multiArrayType.dataType for port in ports} == {float32}
+    main = spec.mlProgram.functions["main"]
+    operations = main.block_specializations[main.opset].operations
+    kinds = {
+        operation.outputs[0].type.tensorType.dataType for operation in operations if operation.type == "conv"
+    }
+    assert kinds == {coremltools.proto.MIL_pb2.DataType.FLOAT16}
+
+
 def test_a_package_is_replaced_as_a_whole(emitted: EmittedModel, tmp_path: Path) -> None:
     path = emitted.save(tmp_path / "small.mlpackage")
     (path / "older").write_text("gone")

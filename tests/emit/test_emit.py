@@ -36,7 +36,6 @@ def test_an_unknown_format(name: str, hint: str) -> None:
     "options",
     [
         {"target": "ort"},
-        {"precision": "fp16-weights"},
         {"opset": 20},
         {"track": True},
         {"stems": ("vocals",)},
@@ -52,6 +51,21 @@ def test_what_works_on_onnx_graphs_is_refused(options: dict[str, Any]) -> None:
     [name] = options
     with pytest.raises(UsageError, match=f"{name} would .*emit=pt2|emit=pt2 .*{name} would"):
         compile("untrained:htdemucs", emit="pt2", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ({"emit": "pt2", "precision": "int8"}, "fp32"),
+        ({"emit": "mlpackage", "precision": "int8"}, "fp32 or fp16"),
+        ({"target": "portable", "precision": "fp16"}, "fp32 or fp16-weights or int8"),
+    ],
+    ids=str,
+)
+def test_a_precision_that_a_format_has_not(options: dict[str, str], known: str) -> None:
+    [(name, value), (_, precision)] = options.items()
+    with pytest.raises(UsageError, match=f"{name}={value} has no precision={precision}; use {known}$"):
+        Options(**options)
 
 
 def test_a_size_that_a_format_fixes(monkeypatch: pytest.MonkeyPatch) -> None:
