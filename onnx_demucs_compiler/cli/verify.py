@@ -119,7 +119,7 @@ def _emitted(artifact: Path, engine: str | None, *, on_onnx: bool) -> "Target | 
     Raises:
         UsageError: the engine does not run it, or a check of ONNX graphs is asked for.
     """
-    from onnx_demucs_compiler.targets import EMITTED, emitted_as
+    from onnx_demucs_compiler.targets import EMITTED_FOR, emitted_as
 
     emitted = emitted_as(artifact)
     if emitted and on_onnx:
@@ -127,11 +127,10 @@ def _emitted(artifact: Path, engine: str | None, *, on_onnx: bool) -> "Target | 
     if emitted and engine not in (None, emitted.engine):
         runs = f" but {emitted.engine}" if emitted.engine else ", and needs none"
         raise UsageError(f"--engine {engine}: a .{emitted} runs in no engine{runs}")
-    runs_in = {target.engine: target for target in EMITTED.values() if target.engine}
-    if emitted is None and engine in runs_in:
+    if emitted is None and engine in EMITTED_FOR:
+        made = EMITTED_FOR[engine]
         raise UsageError(
-            f"--engine {engine} runs .{runs_in[engine]} files, which compile --emit {runs_in[engine]} makes; "
-            f"{artifact} is none"
+            f"--engine {engine} runs .{made} files, which compile --emit {made} makes; {artifact} is none"
         )
     return emitted
 

@@ -14,6 +14,7 @@ from onnx_demucs_compiler.contracts import engine, minimal, official, openkara, 
 from onnx_demucs_compiler.contracts.reading import read_artifact
 from onnx_demucs_compiler.engines import ENGINES
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.targets import EMITTED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,11 @@ def check_names(names: Sequence[str]) -> None:
         UsageError: one does not.
     """
     for name in names:
+        if name in EMITTED_FOR:
+            raise UsageError(
+                f"{name} reads no ONNX graph, which is what contracts are about; compile with "
+                f"--emit {EMITTED_FOR[name]}, whose files verify measures where {name} runs"
+            )
         if name not in CONTRACTS:
             raise UsageError(f"unknown contract {name}; known: {', '.join(CONTRACTS)}")
 

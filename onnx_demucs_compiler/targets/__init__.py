@@ -76,11 +76,13 @@ MLPACKAGE = Target(
     precisions=("fp32", "fp16"),
     why="Core ML: macOS, iOS.",
     tuned_for="Core ML",
+    engine="coreml",
 )
 
 __all__ = [
     "ALL",
     "EMITTED",
+    "EMITTED_FOR",
     "MLPACKAGE",
     "ONNXRUNTIME_CPU",
     "ORT",
@@ -101,6 +103,9 @@ TARGETS = {target.name: target for target in (PORTABLE, ORT, WEB)}
 
 EMITTED = {target.name: target for target in (PT2, TFLITE, PTE, MLPACKAGE)}
 """The other formats, by the suffix of their files: made from the program after DECOMPOSE, without ONNX."""
+
+EMITTED_FOR = {target.engine: target for target in EMITTED.values() if target.engine}
+"""These formats by the engine that runs them."""
 
 ALL = frozenset({*TARGETS.values(), *EMITTED.values()})
 ONNXRUNTIME_CPU = frozenset(target for target in ALL if target.tuned_for == "ONNX Runtime on CPUs")

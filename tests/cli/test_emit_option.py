@@ -193,6 +193,8 @@ def test_verify_measures_it_again(checkpoint: Path, folder: Path) -> None:
             2,
             "--engine executorch runs .pte files, which compile",
         ),
+        (["two.onnx", "--contract", "litert"], 2, "litert reads no ONNX graph, which is what contracts"),
+        (["two.onnx", "--contract", "coreml"], 2, "compile with --emit mlpackage"),
         (["two.pt2", "--contract", "web"], 2, "are about ONNX graphs, and two.pt2 is none"),
     ],
 )
