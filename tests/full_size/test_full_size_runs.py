@@ -1,4 +1,4 @@
-"""The artifact of htdemucs at work: a song of 20 seconds, and a runtime of 2023.
+"""The artifact of htdemucs at work: a song of 12 seconds, and a runtime of 2023.
 
 Three minutes of song, with time and memory, are measured in ``benchmarks/``.
 """
@@ -52,7 +52,7 @@ def by_demucs(model: torch.nn.Module, mix: np.ndarray) -> np.ndarray:
 
 def test_separates_a_song_as_demucs_does(htdemucs: Artifact) -> None:
     # Off centre and not at full scale, so that the normalisation has something to do.
-    song = 0.5 * synthetic_song(20 * 44100 + 123, seed=7) + np.float32(0.01)
+    song = 0.5 * synthetic_song(12 * 44100 + 123, seed=7) + np.float32(0.01)
     stems = Separator(htdemucs.path).separate(song)
     assert tuple(stems) == htdemucs.source.sources
     assert too_far(by_demucs(htdemucs.source.module, song), np.stack(list(stems.values())), 90) == {}
