@@ -14,10 +14,10 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats examples check docs site release bench figures clean
+.PHONY: help install demo test engines formats examples web-install web-test check docs site release bench figures clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 install: $(INSTALLED)  ## make .venv with the pinned versions
 
@@ -46,6 +46,15 @@ formats: $(INSTALLED)  ## install the tools of compile --emit in build/formats a
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py
 	$(BIN)/python -m pytest tests/examples
+
+web-install:  ## install what web/ is built with
+	npm ci --prefix web --no-audit --no-fund
+
+web-test: $(INSTALLED) web-install  ## build web/, test it in Node, and against separate in Node and Chromium
+	npm --prefix web run build
+	npm --prefix web run check
+	npm --prefix web test
+	$(BIN)/python -m pytest tests/web
 
 check: $(INSTALLED)  ## lint, formatting, types, workflows, and whether generated documents are up to date
 	$(BIN)/ruff check .
@@ -85,5 +94,5 @@ figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 
 clean:  ## remove .venv, the demonstration and the tools' caches
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf examples/cpp/build examples/node/node_modules examples/rust/target
+	rm -rf examples/cpp/build examples/node/node_modules examples/rust/target web/node_modules web/*/dist
 	find onnx_demucs_compiler rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

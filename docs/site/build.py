@@ -18,6 +18,7 @@ PAGES = (
     "docs/images/*",
     "examples/README.md",
     "examples/*/README.md",
+    "web/*/README.md",
     "findings/README.md",
 )
 REFERENCE = {

@@ -27,8 +27,8 @@ def test_commands_parse(block: Block) -> None:
 
 @pytest.mark.parametrize("block", SHELL_BLOCKS, ids=str)
 def test_make_targets_exist(block: Block) -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    for target in re.findall(r"^make (\w+)$", block.text, re.MULTILINE):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in re.findall(r"^make ([\w-]+)$", block.text, re.MULTILINE):
         assert target in targets
 
 

@@ -1,0 +1,79 @@
+"""``web/separator`` makes the stems that Python makes, in Node."""
+
+import json
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from onnx_demucs_compiler import compile
+from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.runtime import Separator
+from onnx_demucs_rules.examples import small_htdemucs
+
+WEB = Path(__file__).parents[2] / "web"
+SCRIPTS = WEB / "separator" / "test"
+LEAST_DB = 100
+RATE = 8000
+
+if shutil.which("node") is None:
+    pytest.skip("no node on this machine", allow_module_level=True)
+if not (WEB / "separator" / "dist" / "index.js").exists():
+    pytest.skip("web/separator is not built: make web-test", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in two files, and a song that is no whole number of segments."""
+    folder = tmp_path_factory.mktemp("web")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = small_htdemucs()
+    make_lively(module, seed=0)
+    compile(module, target="web", verify=False).save(folder / "small.onnx")
+    time = np.arange(11_000) / RATE
+    tones = np.sin(2 * np.pi * np.outer([220, 330], time)) * 0.2 + 0.01
+    song = tones + np.random.default_rng(0).normal(0, 0.1, (2, len(time)))
+    soundfile.write(folder / "song.wav", song.T, RATE, "FLOAT")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wanted(folder: Path) -> dict[str, np.ndarray]:
+    song = soundfile.read(folder / "song.wav", dtype="float32")[0].T
+    return Separator(folder / "small.onnx", threads=1).separate(song)
+
+
+def run(script: str, *arguments: object) -> dict[str, Any]:
+    """What a script says at its end."""
+    command = ["node", SCRIPTS / script, *arguments]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=900)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    answer: dict[str, Any] = json.loads(ended.stdout)
+    return answer
+
+
+def least_snr(wanted: dict[str, np.ndarray], folder: Path) -> float:
+    """Of the stems in a folder, in dB."""
+    return min(snr(stem, soundfile.read(folder / f"{name}.wav")[0].T) for name, stem in wanted.items())
+
+
+def snr(wanted: np.ndarray, found: np.ndarray) -> float:
+    assert found.shape == wanted.shape
+    wrong = np.square(found - wanted).sum()
+    return 10 * math.log10(np.square(wanted).sum() / wrong) if wrong else math.inf
+
+
+def test_in_node(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path) -> None:
+    told = run("separate.mjs", folder / "small.onnx", folder / "song.wav", tmp_path)
+    assert told["model"]["stems"] == list(wanted)
+    assert told["model"]["providers"] == ["webgpu", "wasm"]
+    assert told["provider"] == "wasm"
+    assert told["notes"] == ["WebGPU is not used: this browser does not have it"]
+    assert least_snr(wanted, tmp_path) > LEAST_DB
