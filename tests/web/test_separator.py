@@ -1,7 +1,8 @@
-"""``web/separator`` makes the stems that Python makes, in Node."""
+"""``web/separator`` makes the stems that Python makes: in Node, and in Chromium where there is one."""
 
 import json
 import math
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ from onnx_demucs_rules.examples import small_htdemucs
 
 WEB = Path(__file__).parents[2] / "web"
 SCRIPTS = WEB / "separator" / "test"
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium")
 LEAST_DB = 100
 RATE = 8000
 
@@ -26,6 +28,8 @@ if shutil.which("node") is None:
     pytest.skip("no node on this machine", allow_module_level=True)
 if not (WEB / "separator" / "dist" / "index.js").exists():
     pytest.skip("web/separator is not built: make web-test", allow_module_level=True)
+
+in_chromium = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine, and none in CHROMIUM")
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,59 @@ def test_in_node(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path) ->
     assert told["provider"] == "wasm"
     assert told["notes"] == ["WebGPU is not used: this browser does not have it"]
     assert least_snr(wanted, tmp_path) > LEAST_DB
+
+
+def in_browser(folder: Path, out: Path, mode: str) -> dict[str, Any]:
+    told = run("browser.mjs", folder / "small.onnx", folder / "song.wav", out, BROWSER, mode)
+    assert told["errors"] == []
+    return told
+
+
+@in_chromium
+@pytest.mark.parametrize("mode", ["main", "worker"])
+def test_in_a_page(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path, mode: str) -> None:
+    """Two threads, and no more fetched than WebAssembly alone needs."""
+    told = in_browser(folder, tmp_path, mode)
+    assert (told["isolated"], told["provider"], told["threads"]) == (True, "wasm", 2)
+    assert told["notes"] == ["WebGPU is not used: this browser finds no GPU for it"]
+    assert told["progress"][-1] == [11_000, 11_000]
+    assert ("/dist/worker.js" in told["asked"]) == (mode == "worker")
+    assert not [path for path in told["asked"] if "webgpu" in path or "asyncify" in path]
+    assert least_snr(wanted, tmp_path) > LEAST_DB
+
+
+@in_chromium
+def test_a_page_that_is_not_isolated(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path) -> None:
+    told = in_browser(folder, tmp_path, "plain")
+    assert (told["isolated"], told["threads"]) == (False, 1)
+    assert told["notes"][1:] == [
+        "WebAssembly has 1 of 2 threads: others need a page that is cross-origin isolated"
+    ]
+    assert least_snr(wanted, tmp_path) > LEAST_DB
+
+
+@in_chromium
+def test_a_worker_ends_and_comes_back(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path) -> None:
+    told = in_browser(folder, tmp_path, "abort")
+    failures = {"aborted": "AbortError", "refused": "mix", "failed": "RangeError"}
+    failures |= {"unloadable": "session", "released": "released"}
+    assert {name: told[name] for name in failures} == failures
+    assert told["blocks"] == 1
+    assert least_snr(wanted, tmp_path) > LEAST_DB
+
+
+@in_chromium
+def test_an_adapter_in_software(folder: Path, tmp_path: Path) -> None:
+    told = in_browser(folder, tmp_path, "software")
+    assert told["notes"] == ["WebGPU is not used: the only GPU is one in software"]
+    assert not [path for path in told["asked"] if "webgpu" in path]
+
+
+@in_chromium
+def test_webgpu_until_the_device_is_lost(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path) -> None:
+    told = in_browser(folder, tmp_path, "webgpu")
+    assert (told["before"]["provider"], told["before"]["notes"]) == ("webgpu", [])
+    assert told["provider"] == "wasm"
+    assert told["notes"] == ["WebGPU was left in the middle: the device was lost (Device was destroyed.)"]
+    assert least_snr(wanted, tmp_path) > 95
+    assert least_snr({f"{name}-lost": stem for name, stem in wanted.items()}, tmp_path) > 95
