@@ -1,4 +1,4 @@
-import { copyFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
@@ -12,8 +12,17 @@ function assets(): Plugin {
   return {
     name: "files-beside",
     renderChunk: (code) => code.replace(/\bfileBeside\(("[^"]+")\)/g, "new URL($1, import.meta.url)"),
+    // The copyright notices of onnxruntime-web, which bundling takes off its modules.
+    generateBundle(_, bundle) {
+      for (const chunk of Object.values(bundle))
+        if (chunk.type === "chunk" && chunk.name.startsWith("ort.")) {
+          const [notice] = /^\/\*!.*?\*\//s.exec(readFileSync(join(ORT, `${chunk.name}.mjs`), "utf-8"))!;
+          chunk.code = `${notice}\n${chunk.code}`;
+        }
+    },
     writeBundle({ dir }) {
       for (const file of WASM) copyFileSync(join(ORT, file), join(dir!, file));
+      copyFileSync("../../LICENSE", join(dir!, "LICENSE"));
     },
   };
 }

@@ -78,7 +78,7 @@ export class WorkerSeparator implements Separator {
   }
 
   async #reopen(signal: AbortSignal | undefined): Promise<void> {
-    const { signal: _, onDownload: __, ...options } = this.options;
+    const { signal: _, ...options } = this.options;
     await this.#open(await fetchModel(this.source, { ...options, ...(signal ? { signal } : {}) }), signal);
   }
 

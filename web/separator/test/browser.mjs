@@ -1,7 +1,7 @@
 // Separates a song in Chromium with the built package: MODEL.onnx SONG.wav OUTDIR PROGRAM MODE.
 //
-// MODE is one of those in page.js. In plain the page is not isolated; software and webgpu have an adapter in
-// software, which says in webgpu that it is none.
+// MODE is one of those in page.js. In plain the page is not isolated; bundled is what Vite makes of page and
+// package; software and webgpu have an adapter in software, which says in webgpu that it is none.
 
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -9,10 +9,19 @@ import { tmpdir } from "node:os";
 import { basename, dirname, extname, join } from "node:path";
 
 import { chromium } from "playwright-core";
+import { build } from "vite";
 
 const [model, song, out, program, mode] = process.argv.slice(2);
 const HERE = import.meta.dirname;
-const FOLDERS = { "/dist/": join(HERE, "..", "dist"), "/test/": HERE, "/model/": dirname(model), "/song/": dirname(song) };
+const scratch = mkdtempSync(join(tmpdir(), "separator-"));
+const FOLDERS = {
+  "/dist/": join(HERE, "..", "dist"),
+  "/test/": HERE,
+  "/bundle/assets/": join(scratch, "bundle", "assets"),
+  "/bundle/": join(scratch, "bundle"),
+  "/model/": dirname(model),
+  "/song/": dirname(song),
+};
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
 const ISOLATED = {
   "Cross-Origin-Opener-Policy": "same-origin",
@@ -29,6 +38,16 @@ const FLAGS = [
   "--disable-sync",
   ["software", "webgpu"].includes(mode) ? "--enable-unsafe-webgpu" : "--disable-gpu",
 ];
+
+if (mode === "bundled")
+  await build({
+    root: HERE,
+    configFile: false,
+    logLevel: "silent",
+    base: "./",
+    worker: { format: "es" },
+    build: { outDir: join(scratch, "bundle"), rollupOptions: { input: join(HERE, "page.html") } },
+  });
 
 const asked = [];
 const server = createServer((request, response) => {
@@ -47,7 +66,7 @@ const server = createServer((request, response) => {
 await new Promise((resolve) => server.once("listening", resolve));
 const origin = `http://127.0.0.1:${server.address().port}`;
 
-const profile = mkdtempSync(join(tmpdir(), "separator-"));
+const profile = join(scratch, "profile");
 const context = await chromium.launchPersistentContext(profile, { executablePath: program, args: FLAGS });
 try {
   const page = await context.newPage();
@@ -55,7 +74,7 @@ try {
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   await page.exposeFunction("keep", (name, base64) => writeFileSync(join(out, name), Buffer.from(base64, "base64")));
-  await page.goto(`${origin}/test/page.html`);
+  await page.goto(`${origin}/${mode === "bundled" ? "bundle" : "test"}/page.html`);
   const files = [`/model/${basename(model)}`, `/song/${basename(song)}`];
   const told = await page.evaluate(([name, ...urls]) => globalThis.modes[name](...urls), [mode, ...files]);
   console.log(JSON.stringify({ ...told, errors, asked: [...new Set(asked)] }));
@@ -66,5 +85,5 @@ try {
   await context.close();
   server.closeAllConnections();
   server.close();
-  rmSync(profile, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 // What browser.mjs runs in a page.
 
-import { WorkerSeparator, load, readWav, writeWav } from "/dist/index.js";
+import { WorkerSeparator, load, readWav, writeWav } from "../dist/index.js";
 
 async function mixOf(song) {
   return readWav(await (await fetch(song)).arrayBuffer()).channels;
@@ -50,6 +50,7 @@ const failure = (promise) => promise.then(() => "none", (error) => (typeof error
 globalThis.modes = {
   main: (model, song) => separated(load(model, { threads: 2 }), song),
   plain: (model, song) => separated(load(model, { threads: 2 }), song),
+  bundled: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
   worker: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
   software: (model, song) => separated(load(model, { threads: 1 }), song),
 
