@@ -5,7 +5,9 @@ import { dirname, join } from "node:path";
 import { type Plugin, defineConfig } from "vite";
 
 const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"));
-const WASM = ["", ".asyncify"].flatMap((build) => ["mjs", "wasm"].map((kind) => `ort-wasm-simd-threaded${build}.${kind}`));
+const WASM = ["", ".asyncify"].flatMap((build) =>
+  ["mjs", "wasm"].map((kind) => `ort-wasm-simd-threaded${build}.${kind}`),
+);
 
 /** Puts what is loaded at run time beside the modules; see src/assets.ts. */
 function assets(): Plugin {

@@ -3,7 +3,9 @@ export function toChannels(audio: readonly Float32Array[], count: number): Float
   const [first] = audio;
   if (!first) return [];
   if (count === 1 && audio.length > 1)
-    return [first.map((_, i) => audio.reduce((sum, channel) => Math.fround(sum + channel[i]!), 0) / audio.length)];
+    return [
+      first.map((_, i) => audio.reduce((sum, channel) => Math.fround(sum + channel[i]!), 0) / audio.length),
+    ];
   if (audio.length === 1) return Array.from({ length: count }, () => first.slice());
   return audio.slice(0, count);
 }

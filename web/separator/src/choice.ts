@@ -49,7 +49,11 @@ export async function choose(files: ModelFiles, choice: Choice, builds: Builds =
   return new ChosenRunner(undefined, openCpu, files.notes).ready();
 }
 
-async function reasonAgainst(facts: ModelFacts, ios: boolean, gpu: Gpu | undefined): Promise<string | undefined> {
+async function reasonAgainst(
+  facts: ModelFacts,
+  ios: boolean,
+  gpu: Gpu | undefined,
+): Promise<string | undefined> {
   if (facts.providers.length === 0) return "this model was not compiled with --target web";
   if (!facts.providers.includes("webgpu")) return "this model has operators that WebGPU lacks";
   if (ios) return "browsers on iOS run out of memory with it";
@@ -70,7 +74,8 @@ async function tried(files: ModelFiles, choice: Choice, builds: Builds): Promise
     const cpu = await builds.wasm(files, choice, "webgpu");
     try {
       const agreement = snr(await cpu.run(mix), found);
-      if (!(agreement >= LEAST_DB)) throw new Error(`its stems differ from WebAssembly's (${agreement.toFixed(0)} dB)`);
+      if (!(agreement >= LEAST_DB))
+        throw new Error(`its stems differ from WebAssembly's (${agreement.toFixed(0)} dB)`);
     } finally {
       await cpu.release();
     }
@@ -103,12 +108,15 @@ export function snr(wanted: Float32Array, found: Float32Array): number {
 /** Runs on the GPU while that goes well, and on the CPU from the segment on in which it does not. */
 export class ChosenRunner implements Runner {
   #cpu: Runner | undefined;
+  #openCpu: (() => Promise<Runner>) | undefined;
 
   constructor(
     private gpu: Runner | undefined,
-    private readonly openCpu: () => Promise<Runner>,
+    openCpu: () => Promise<Runner>,
     private readonly notes: string[],
-  ) {}
+  ) {
+    this.#openCpu = openCpu;
+  }
 
   get provider(): Provider {
     return this.gpu ? "webgpu" : "wasm";
@@ -118,9 +126,10 @@ export class ChosenRunner implements Runner {
     return (this.gpu ?? this.#cpu)?.threads ?? 1;
   }
 
-  /** Itself, with the CPU's session open. */
+  /** Itself, with the CPU's session open; nothing holds the files any more. */
   async ready(): Promise<this> {
-    this.#cpu ??= await this.openCpu();
+    this.#cpu ??= await this.#openCpu!();
+    this.#openCpu = undefined;
     return this;
   }
 

@@ -5,7 +5,14 @@ import type { ModelFacts } from "./metadata.js";
 import { defaultThreads, isIos } from "./platform.js";
 import type { FromWorker, Running, ToWorker } from "./protocol.js";
 import type { Provider } from "./runtime.js";
-import { type LoadOptions, type SeparateOptions, type Separator, checkMix, newStems, put } from "./separator.js";
+import {
+  type LoadOptions,
+  type SeparateOptions,
+  type Separator,
+  checkMix,
+  newStems,
+  put,
+} from "./separator.js";
 
 /**
  * A separator in a worker, so that the page stays alive and a run can be ended.
@@ -44,9 +51,14 @@ export class WorkerSeparator implements Separator {
     return this.#running.notes;
   }
 
-  async separate(mix: Float32Array[], options: SeparateOptions = {}): Promise<Record<string, Float32Array[]>> {
-    if (this.#released) throw new SeparatorError("released", "this separator was released; load the model again");
-    if (this.#busy) throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
+  async separate(
+    mix: Float32Array[],
+    options: SeparateOptions = {},
+  ): Promise<Record<string, Float32Array[]>> {
+    if (this.#released)
+      throw new SeparatorError("released", "this separator was released; load the model again");
+    if (this.#busy)
+      throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
     this.#busy = true;
     try {
       const samples = checkMix(mix, this.model.channels);
@@ -62,12 +74,15 @@ export class WorkerSeparator implements Separator {
     this.#end(new SeparatorError("released", "this separator was released in the middle"));
   }
 
-  async #separate(mix: Float32Array[], samples: number, options: SeparateOptions): Promise<Record<string, Float32Array[]>> {
+  async #separate(
+    mix: Float32Array[],
+    samples: number,
+    options: SeparateOptions,
+  ): Promise<Record<string, Float32Array[]>> {
     const whole = options.onBlock ? undefined : newStems(this.model, samples);
     const take = options.onBlock ?? ((block) => put(block, whole!));
     const answers = this.#ask({ type: "separate", mix, overlap: options.overlap }, options.signal);
     for await (const answer of answers) {
-      if (answer.type === "done") this.#running = answer.running;
       if (answer.type !== "block") continue;
       const done = answer.start + answer.stems[0]![0]!.length;
       await take({ start: answer.start, stems: answer.stems });
@@ -86,15 +101,15 @@ export class WorkerSeparator implements Separator {
     signal?.throwIfAborted();
     this.#line = new Line();
     const { provider = "auto", threads = defaultThreads(), wasmPaths } = this.options;
-    const folder = wasmPaths === undefined ? {} : { wasmPaths: new URL(wasmPaths, globalThis.location?.href).href };
+    const folder =
+      wasmPaths === undefined ? {} : { wasmPaths: new URL(wasmPaths, globalThis.location?.href).href };
     const own = [this.source, this.options.data];
     const transfer = [files.graph, files.data?.data].flatMap((bytes) =>
       bytes && !own.includes(bytes.buffer as ArrayBuffer) ? [bytes.buffer as ArrayBuffer] : [],
     );
     const options = { provider, threads, ios: isIos(), ...folder };
     try {
-      const answers = this.#ask({ type: "open", files, options }, signal, transfer);
-      for await (const answer of answers) if (answer.type === "opened") this.#running = answer.running;
+      for await (const _ of this.#ask({ type: "open", files, options }, signal, transfer));
     } catch (error) {
       this.#end(error);
       throw error;
@@ -102,7 +117,11 @@ export class WorkerSeparator implements Separator {
   }
 
   /** What the worker answers, to the last; an abort, or an error that is not its answer, ends the worker. */
-  async *#ask(message: ToWorker, signal: AbortSignal | undefined, transfer: Transferable[] = []): AsyncGenerator<FromWorker> {
+  async *#ask(
+    message: ToWorker,
+    signal: AbortSignal | undefined,
+    transfer: Transferable[] = [],
+  ): AsyncGenerator<FromWorker> {
     const line = this.#line!;
     const abort = () => this.#end(signal!.reason);
     signal?.throwIfAborted();
@@ -114,6 +133,7 @@ export class WorkerSeparator implements Separator {
         const answer = await line.hear();
         finished = answer.type !== "block";
         if (answer.type === "failed") throw new SeparatorError(answer.code, answer.message);
+        this.#running = answer.running;
         yield answer;
       }
     } finally {

@@ -25,7 +25,10 @@ export interface ModelFiles {
 }
 
 /** Fetches a model, checks it, and reads what it says of itself. */
-export async function fetchModel(model: string | ArrayBuffer, options: SourceOptions = {}): Promise<ModelFiles> {
+export async function fetchModel(
+  model: string | ArrayBuffer,
+  options: SourceOptions = {},
+): Promise<ModelFiles> {
   const files = new Files(options);
   const { bytes: graph, sha256 } = await files.get(model, "the graph", options.sha256?.graph);
   refusePages(graph);
@@ -33,9 +36,13 @@ export async function fetchModel(model: string | ArrayBuffer, options: SourceOpt
   const artifact = artifactOf(props, sha256);
   const [location, ...others] = locations;
   if (others.length > 0)
-    throw new SeparatorError("model", "the model's weights are in several files; compile it with --target web");
+    throw new SeparatorError(
+      "model",
+      "the model's weights are in several files; compile it with --target web",
+    );
   if (location === undefined) return { graph, data: undefined, artifact, notes: files.notes };
-  const source = options.data ?? (typeof model === "string" ? model.replace(/(?=[?#]|$)/, ".data") : undefined);
+  const source =
+    options.data ?? (typeof model === "string" ? model.replace(/(?=[?#]|$)/, ".data") : undefined);
   if (source === undefined)
     throw new SeparatorError("data", `the model's weights are in ${location}; give that file as data`);
   const { bytes } = await files.get(source, "the weights", options.sha256?.data);
@@ -69,7 +76,10 @@ class Files {
     if (wanted !== undefined && sha256 === "")
       throw new SeparatorError("insecure", "checksums need a secure page (https or localhost)");
     if (!agrees(sha256, wanted))
-      throw new SeparatorError("checksum", `${what} has another sha256 than expected: it is damaged, or another file`);
+      throw new SeparatorError(
+        "checksum",
+        `${what} has another sha256 than expected: it is damaged, or another file`,
+      );
     if (cache && typeof source === "string") await this.#keep(cache, source, bytes);
     signal?.throwIfAborted();
     return { bytes, sha256 };
@@ -101,7 +111,8 @@ class Files {
     const { signal } = this.options;
     try {
       const response = await fetch(url, signal ? { signal } : {});
-      if (!response.ok) throw new SeparatorError("download", `${url}: the server answered ${response.status}`);
+      if (!response.ok)
+        throw new SeparatorError("download", `${url}: the server answered ${response.status}`);
       return await this.#received(response);
     } catch (error) {
       signal?.throwIfAborted();

@@ -53,7 +53,10 @@ export function artifactOf(props: ReadonlyMap<string, string>, sha256: string): 
     sha256,
   };
   if (facts.stems.length === 0 || new Set(facts.stems).size < facts.stems.length)
-    throw new SeparatorError("metadata", "the model's metadata names no stems, or one twice; compile a separator");
+    throw new SeparatorError(
+      "metadata",
+      "the model's metadata names no stems, or one twice; compile a separator",
+    );
   return { facts, means: meansOf(reader, facts.stems.length) };
 }
 
@@ -67,7 +70,10 @@ function checkInterface(reader: Props): void {
   if (reader.text(`${PREFIX}overlap`, "") !== "")
     throw new SeparatorError("track", "the model takes whole tracks in one run; compile it without --track");
   if (batch !== "1" && batch !== "dynamic")
-    throw new SeparatorError("batch", `the model takes ${batch} segments in a run; compile it without --batch`);
+    throw new SeparatorError(
+      "batch",
+      `the model takes ${batch} segments in a run; compile it without --batch`,
+    );
 }
 
 /** In `no_STEM` the mean was taken out of each of the sources added up, or out of both sides of a difference. */

@@ -6,7 +6,10 @@ const MOST_THREADS = 8;
 export function isIos(): boolean {
   const place = globalThis.navigator;
   if (!place) return false;
-  return /iPhone|iPad|iPod/.test(place.userAgent ?? "") || (place.platform === "MacIntel" && place.maxTouchPoints > 1);
+  return (
+    /iPhone|iPad|iPod/.test(place.userAgent ?? "") ||
+    (place.platform === "MacIntel" && place.maxTouchPoints > 1)
+  );
 }
 
 /** True where WebAssembly may have threads: on a page that is cross-origin isolated, and not in Node. */

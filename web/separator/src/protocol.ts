@@ -13,6 +13,6 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: "opened"; running: Running }
-  | { type: "block"; start: number; stems: Float32Array[][] }
+  | { type: "block"; start: number; stems: Float32Array[][]; running: Running }
   | { type: "done"; running: Running }
   | { type: "failed"; code: string; message: string };

@@ -52,7 +52,10 @@ class Filter {
     const kept = this.#kept[phase];
     if (kept) return kept;
     const offset = phase / this.#up + this.#reach - 1;
-    const taps = Float64Array.from({ length: 2 * this.#reach }, (_, k) => this.#scale * kernel((k - offset) * this.#scale));
+    const taps = Float64Array.from(
+      { length: 2 * this.#reach },
+      (_, k) => this.#scale * kernel((k - offset) * this.#scale),
+    );
     if (this.#up <= MOST_PHASES) this.#kept[phase] = taps;
     return taps;
   }

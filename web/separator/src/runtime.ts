@@ -5,6 +5,7 @@ import type { InferenceSession } from "onnxruntime-web";
 import { WASM_FILES } from "./assets.js";
 import type { ModelFiles } from "./download.js";
 import { SeparatorError, inOneLine } from "./errors.js";
+import type { ModelFacts } from "./metadata.js";
 import { mayHaveThreads } from "./platform.js";
 
 export type Provider = "wasm" | "webgpu";
@@ -34,9 +35,18 @@ const SILENT = "fatal"; // Errors are thrown as well, and would be told twice.
 const threadsOf: Partial<Record<Provider, number>> = {};
 
 /** Opens a model on the CPU, in the build for that or in the other. */
-export async function openWasm(files: ModelFiles, options: BuildOptions, build: Provider = "wasm"): Promise<Runner> {
+export async function openWasm(
+  files: ModelFiles,
+  options: BuildOptions,
+  build: Provider = "wasm",
+): Promise<Runner> {
   const ort = await loadBuild(build, options);
-  return new SessionRunner(ort, await createSession(ort, files, "wasm"), files, threadsOf[build]!);
+  return new SessionRunner(
+    ort,
+    await createSession(ort, files, "wasm"),
+    files.artifact.facts,
+    threadsOf[build]!,
+  );
 }
 
 /** Opens a model on the GPU; a run in which the device reports an error, or is lost, fails. */
@@ -44,7 +54,7 @@ export async function openWebGpu(files: ModelFiles, options: BuildOptions): Prom
   const ort = await loadBuild("webgpu", options);
   const session = await createSession(ort, files, "webgpu");
   const device = (await ort.env.webgpu.device) as unknown as WatchedDevice;
-  return new WatchedRunner(new SessionRunner(ort, session, files, threadsOf.webgpu!), device);
+  return new WatchedRunner(new SessionRunner(ort, session, files.artifact.facts, threadsOf.webgpu!), device);
 }
 
 async function loadBuild(build: Provider, options: BuildOptions): Promise<Ort> {
@@ -52,7 +62,8 @@ async function loadBuild(build: Provider, options: BuildOptions): Promise<Ort> {
   if (threadsOf[build] === undefined) {
     ort.env.logLevel = SILENT;
     ort.env.wasm.numThreads = threadsOf[build] = mayHaveThreads() ? options.threads : 1;
-    ort.env.wasm.wasmPaths = options.wasmPaths === undefined ? WASM_FILES[build]() : absolute(options.wasmPaths);
+    ort.env.wasm.wasmPaths =
+      options.wasmPaths === undefined ? WASM_FILES[build]() : absolute(options.wasmPaths);
   }
   return ort;
 }
@@ -81,22 +92,27 @@ class SessionRunner implements Runner {
   constructor(
     private readonly ort: Ort,
     private readonly session: InferenceSession,
-    private readonly files: ModelFiles,
+    private readonly facts: ModelFacts,
     readonly threads: number,
   ) {}
 
   async run(mix: Float32Array): Promise<Float32Array> {
-    const { channels, segment, stems } = this.files.artifact.facts;
+    const { channels, segment, stems } = this.facts;
     const [input, output] = [this.session.inputNames[0]!, this.session.outputNames[0]!];
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.session.run({ [input]: new this.ort.Tensor("float32", mix, [1, channels, segment]) });
+      results = await this.session.run({
+        [input]: new this.ort.Tensor("float32", mix, [1, channels, segment]),
+      });
     } catch (error) {
       throw new SeparatorError("run", `onnxruntime-web cannot run the model (${inOneLine(error)})`);
     }
     const data = results[output]!.data;
     if (!(data instanceof Float32Array) || data.length !== stems.length * mix.length)
-      throw new SeparatorError("metadata", "the model's output is not what its metadata describes; compile it again");
+      throw new SeparatorError(
+        "metadata",
+        "the model's output is not what its metadata describes; compile it again",
+      );
     return data;
   }
 

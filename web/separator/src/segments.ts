@@ -24,7 +24,10 @@ export function strideOf(size: number, overlap: number): number {
     throw new SeparatorError("overlap", `the overlap must be at least 0 and below 1, and is ${overlap}`);
   const stride = Math.trunc((1 - overlap) * size);
   if (stride === 0)
-    throw new SeparatorError("overlap", `an overlap of ${overlap} leaves no step between segments of ${size} samples`);
+    throw new SeparatorError(
+      "overlap",
+      `an overlap of ${overlap} leaves no step between segments of ${size} samples`,
+    );
   return stride;
 }
 
@@ -32,7 +35,12 @@ export function strideOf(size: number, overlap: number): number {
 export function* plan(track: number, size: number, stride: number): Generator<Segment> {
   for (let start = 0; start < track; start += stride) {
     const length = Math.min(size, track - start);
-    yield { start, length, settled: Math.min(stride, length), begin: start - Math.floor((size - length) / 2) };
+    yield {
+      start,
+      length,
+      settled: Math.min(stride, length),
+      begin: start - Math.floor((size - length) / 2),
+    };
   }
 }
 

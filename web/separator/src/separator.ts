@@ -1,7 +1,7 @@
 import { type ChosenRunner, choose } from "./choice.js";
 import { type ModelFiles, type SourceOptions, fetchModel } from "./download.js";
 import { SeparatorError } from "./errors.js";
-import type { ModelFacts } from "./metadata.js";
+import type { Artifact, ModelFacts } from "./metadata.js";
 import { defaultThreads, isIos, mayHaveThreads } from "./platform.js";
 import type { Provider } from "./runtime.js";
 import { DEFAULT_OVERLAP, OverlapAdd, plan, strideOf } from "./segments.js";
@@ -72,24 +72,26 @@ export async function open(files: ModelFiles, options: OpenOptions): Promise<Loc
   const choice = { threads, wasmPaths: options.wasmPaths, provider, ios };
   const runner = await choose(files, choice);
   if (options.threads !== undefined && runner.threads !== threads) {
-    const reason = mayHaveThreads() ? "an earlier load decided" : "others need a page that is cross-origin isolated";
+    const reason = mayHaveThreads()
+      ? "an earlier load decided"
+      : "others need a page that is cross-origin isolated";
     files.notes.push(`WebAssembly has ${runner.threads} of ${threads} threads: ${reason}`);
   }
-  return new LocalSeparator(files, runner);
+  return new LocalSeparator(files.artifact, files.notes, runner);
 }
 
 class LocalSeparator implements Separator {
-  readonly model: ModelFacts;
-  readonly notes: string[];
   #busy = false;
   #released = false;
 
   constructor(
-    private readonly files: ModelFiles,
+    private readonly artifact: Artifact,
+    readonly notes: string[],
     private readonly runner: ChosenRunner,
-  ) {
-    this.model = files.artifact.facts;
-    this.notes = files.notes;
+  ) {}
+
+  get model(): ModelFacts {
+    return this.artifact.facts;
   }
 
   get provider(): Provider {
@@ -100,9 +102,14 @@ class LocalSeparator implements Separator {
     return this.runner.threads;
   }
 
-  async separate(mix: Float32Array[], options: SeparateOptions = {}): Promise<Record<string, Float32Array[]>> {
-    if (this.#released) throw new SeparatorError("released", "this separator was released; load the model again");
-    if (this.#busy) throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
+  async separate(
+    mix: Float32Array[],
+    options: SeparateOptions = {},
+  ): Promise<Record<string, Float32Array[]>> {
+    if (this.#released)
+      throw new SeparatorError("released", "this separator was released; load the model again");
+    if (this.#busy)
+      throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
     this.#busy = true;
     try {
       return await this.#separate(mix, options);
@@ -148,7 +155,7 @@ class LocalSeparator implements Separator {
         throw new SeparatorError("run", "the model made samples that are not finite numbers");
       estimates.add(estimate, start - begin, length);
       const rows = estimates.settle(settled);
-      rows.forEach((row, i) => statistics.restore(row, this.files.artifact.means[Math.floor(i / channels)]!));
+      rows.forEach((row, i) => statistics.restore(row, this.artifact.means[Math.floor(i / channels)]!));
       yield { start, stems: stems.map((_, s) => rows.slice(s * channels, (s + 1) * channels)) };
     }
   }
@@ -166,7 +173,9 @@ export function newStems({ stems, channels }: ModelFacts, samples: number): Floa
 }
 
 export function put(block: Block, whole: Float32Array[][]): void {
-  block.stems.forEach((channels, s) => channels.forEach((samples, c) => whole[s]![c]!.set(samples, block.start)));
+  block.stems.forEach((channels, s) =>
+    channels.forEach((samples, c) => whole[s]![c]!.set(samples, block.start)),
+  );
 }
 
 /** The samples per channel of a mix that the model takes. */
@@ -178,7 +187,8 @@ export function checkMix(mix: readonly Float32Array[], channels: number): number
       `the mix should be ${channels} channel${channels === 1 ? "" : "s"} of one length, and is [${mix.map((channel) => channel.length)}] samples`,
     );
   const bad = Math.max(...mix.map((channel) => channel.findIndex((sample) => !Number.isFinite(sample))));
-  if (bad >= 0) throw new SeparatorError("mix", `sample ${bad} of the mix is not a finite number (NaN or infinity)`);
+  if (bad >= 0)
+    throw new SeparatorError("mix", `sample ${bad} of the mix is not a finite number (NaN or infinity)`);
   return samples;
 }
 

@@ -20,7 +20,8 @@ type Reader = (view: DataView, offset: number) => number;
 
 const READERS: Record<string, Reader> = {
   [`${PCM}:16`]: (view, offset) => view.getInt16(offset, true) / 2 ** 15,
-  [`${PCM}:24`]: (view, offset) => (view.getInt8(offset + 2) * 2 ** 16 + view.getUint16(offset, true)) / 2 ** 23,
+  [`${PCM}:24`]: (view, offset) =>
+    (view.getInt8(offset + 2) * 2 ** 16 + view.getUint16(offset, true)) / 2 ** 23,
   [`${PCM}:32`]: (view, offset) => view.getInt32(offset, true) / 2 ** 31,
   [`${FLOAT}:32`]: (view, offset) => view.getFloat32(offset, true),
 };
@@ -43,7 +44,11 @@ function formatOf(view: DataView, start: number, size: number) {
   if (size < 16 || start + size > view.byteLength) return null;
   let kind = view.getUint16(start, true);
   if (kind === EXTENSIBLE && size >= 40) kind = view.getUint16(start + 24, true);
-  const [count, sampleRate, bits] = [view.getUint16(start + 2, true), view.getUint32(start + 4, true), view.getUint16(start + 14, true)];
+  const [count, sampleRate, bits] = [
+    view.getUint16(start + 2, true),
+    view.getUint32(start + 4, true),
+    view.getUint16(start + 14, true),
+  ];
   const read = READERS[`${kind}:${bits}`];
   return read && count > 0 && sampleRate > 0 ? { read, count, width: bits / 8, sampleRate } : null;
 }
@@ -65,7 +70,10 @@ function samplesOf(
 }
 
 const WRITERS: Record<WavFormat, [number, (view: DataView, offset: number, sample: number) => void]> = {
-  pcm16: [2, (view, offset, sample) => view.setInt16(offset, Math.trunc(clamped(sample) * (2 ** 15 - 1)), true)],
+  pcm16: [
+    2,
+    (view, offset, sample) => view.setInt16(offset, Math.trunc(clamped(sample) * (2 ** 15 - 1)), true),
+  ],
   pcm24: [
     3,
     (view, offset, sample) => {
@@ -78,14 +86,19 @@ const WRITERS: Record<WavFormat, [number, (view: DataView, offset: number, sampl
 };
 
 /** A wav file; integers are clamped to full scale, and rounded as `onnx-demucs separate` does. */
-export function writeWav(channels: readonly Float32Array[], sampleRate: number, format: WavFormat = "float32"): Uint8Array<ArrayBuffer> {
+export function writeWav(
+  channels: readonly Float32Array[],
+  sampleRate: number,
+  format: WavFormat = "float32",
+): Uint8Array<ArrayBuffer> {
   const [width, write] = WRITERS[format];
   const [count, length] = [channels.length, channels[0]?.length ?? 0];
   const bytes = count * width * length;
   if (bytes > LIMIT) throw new SeparatorError("wav", "a wav file holds 4 GB at most; write a shorter one");
   const file = new Uint8Array(HEADER + bytes + (bytes % 2));
   const view = new DataView(file.buffer);
-  const put = (offset: number, name: string) => [...name].forEach((letter, i) => view.setUint8(offset + i, letter.charCodeAt(0)));
+  const put = (offset: number, name: string) =>
+    [...name].forEach((letter, i) => view.setUint8(offset + i, letter.charCodeAt(0)));
   put(0, "RIFF");
   view.setUint32(4, file.length - 8, true);
   put(8, "WAVEfmt ");

@@ -32,7 +32,8 @@ async function answer(asked: Exclude<ToWorker, { type: "taken" }>): Promise<void
     onBlock: ({ start, stems }) =>
       new Promise((resolve) => {
         taken = resolve;
-        page.postMessage({ type: "block", start, stems }, stems.flat().map((samples) => samples.buffer as ArrayBuffer));
+        const transfer = stems.flat().map((samples) => samples.buffer as ArrayBuffer);
+        page.postMessage({ type: "block", start, stems, running: running() }, transfer);
       }),
   });
   page.postMessage({ type: "done", running: running() });

@@ -8,11 +8,16 @@ import { readWav, writeWav } from "../src/wav.js";
 import { bytes, fixtures, floats, snr } from "./fixtures.js";
 
 describe("segments", () => {
-  test.each(fixtures.plans)("$track samples in $size, overlap $overlap", ({ track, size, overlap, stride, segments }) => {
-    expect(strideOf(size, overlap)).toBe(stride);
-    const found = [...plan(track, size, stride)];
-    expect(found.map(({ start, length, settled, begin }) => [start, length, settled, begin])).toEqual(segments);
-  });
+  test.each(fixtures.plans)(
+    "$track samples in $size, overlap $overlap",
+    ({ track, size, overlap, stride, segments }) => {
+      expect(strideOf(size, overlap)).toBe(stride);
+      const found = [...plan(track, size, stride)];
+      expect(found.map(({ start, length, settled, begin }) => [start, length, settled, begin])).toEqual(
+        segments,
+      );
+    },
+  );
 
   test.each(Object.entries(fixtures.weights))("weights of %s samples", (size, weights) => {
     expect([...triangle(Number(size))]).toEqual(weights);
@@ -70,7 +75,10 @@ describe("resample", () => {
     const tones = (rate: number) =>
       Float32Array.from({ length: Math.round(seconds * rate) }, (_, i) => {
         const time = i / rate;
-        const sum = [0.1, 0.3, 0.42, 0.45].reduce((all, f) => all + Math.sin(2 * Math.PI * f * Math.min(from, to) * time), 0);
+        const sum = [0.1, 0.3, 0.42, 0.45].reduce(
+          (all, f) => all + Math.sin(2 * Math.PI * f * Math.min(from, to) * time),
+          0,
+        );
         return (sum / 4) * Math.sin((Math.PI * time) / seconds) ** 4;
       });
     expect(snr([tones(to)], resample([tones(from)], from, to))).toBeGreaterThan(115);
@@ -115,7 +123,13 @@ describe("wav", () => {
   test("other files", () => {
     const law = writeWav([Float32Array.of(1, 2)], 8000);
     law[20] = 7; // µ-law
-    const files = [new Uint8Array(0), new Uint8Array(100), law, law.slice(0, 30), new TextEncoder().encode("RIFF0000WAVEfmt ")];
+    const files = [
+      new Uint8Array(0),
+      new Uint8Array(100),
+      law,
+      law.slice(0, 30),
+      new TextEncoder().encode("RIFF0000WAVEfmt "),
+    ];
     for (const file of files) expect(readWav(file.slice().buffer)).toBeNull();
   });
 });

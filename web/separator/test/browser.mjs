@@ -22,7 +22,12 @@ const FOLDERS = {
   "/model/": dirname(model),
   "/song/": dirname(song),
 };
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+const TYPES = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
 const ISOLATED = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -54,7 +59,8 @@ const server = createServer((request, response) => {
   const { pathname } = new URL(request.url, "http://localhost");
   const [prefix, folder] = Object.entries(FOLDERS).find(([each]) => pathname.startsWith(each)) ?? [];
   const file = folder && join(folder, basename(pathname));
-  if (!file || pathname.slice(prefix.length).includes("/") || !existsSync(file)) return response.writeHead(404).end();
+  if (!file || pathname.slice(prefix.length).includes("/") || !existsSync(file))
+    return response.writeHead(404).end();
   asked.push(pathname);
   response.writeHead(200, {
     "Content-Type": TYPES[extname(file)] ?? "application/octet-stream",
@@ -73,7 +79,9 @@ try {
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  await page.exposeFunction("keep", (name, base64) => writeFileSync(join(out, name), Buffer.from(base64, "base64")));
+  await page.exposeFunction("keep", (name, base64) =>
+    writeFileSync(join(out, name), Buffer.from(base64, "base64")),
+  );
   await page.goto(`${origin}/${mode === "bundled" ? "bundle" : "test"}/page.html`);
   const files = [`/model/${basename(model)}`, `/song/${basename(song)}`];
   const told = await page.evaluate(([name, ...urls]) => globalThis.modes[name](...urls), [mode, ...files]);

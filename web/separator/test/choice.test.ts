@@ -7,12 +7,25 @@ import { type Runner, type WatchedDevice, WatchedRunner } from "../src/runtime.j
 const ADAPTER = { info: { isFallbackAdapter: false } };
 
 function filesFor(providers: string[]): ModelFiles {
-  const facts = { stems: ["a"], sampleRate: 8000, channels: 2, segment: 50, model: "m", precision: "fp32", providers, sha256: "" };
+  const facts = {
+    stems: ["a"],
+    sampleRate: 8000,
+    channels: 2,
+    segment: 50,
+    model: "m",
+    precision: "fp32",
+    providers,
+    sha256: "",
+  };
   return { graph: new Uint8Array(), data: undefined, artifact: { facts, means: [1] }, notes: [] };
 }
 
 function runner(run: (mix: Float32Array) => Float32Array | Promise<Float32Array> = (mix) => mix.slice()) {
-  return { threads: 1, run: vi.fn(async (mix: Float32Array) => run(mix)), release: vi.fn(async () => undefined) };
+  return {
+    threads: 1,
+    run: vi.fn(async (mix: Float32Array) => run(mix)),
+    release: vi.fn(async () => undefined),
+  };
 }
 
 /** What is chosen where the GPU does `onGpu`. */
@@ -24,7 +37,11 @@ async function chosen({
   choice = {} as Partial<Choice>,
 } = {}) {
   const files = filesFor(providers);
-  const builds = { gpu, webgpu: vi.fn(async () => onGpu as Runner), wasm: vi.fn(async () => runner() as Runner) };
+  const builds = {
+    gpu,
+    webgpu: vi.fn(async () => onGpu as Runner),
+    wasm: vi.fn(async () => runner() as Runner),
+  };
   const wanted: Choice = { provider: "auto", threads: 1, wasmPaths: undefined, ios: false, ...choice };
   return { found: await choose(files, wanted, builds as Builds), builds, notes: files.notes };
 }
@@ -77,7 +94,9 @@ describe("WebGPU", () => {
 
   test("is left in the middle, and the segment is not lost", async () => {
     let runs = 0;
-    const onGpu = runner((mix) => (++runs < 3 ? mix.slice() : Promise.reject(new Error("the device was lost"))));
+    const onGpu = runner((mix) =>
+      ++runs < 3 ? mix.slice() : Promise.reject(new Error("the device was lost")),
+    );
     const { found, notes } = await chosen({ onGpu });
     const mix = knownSegment(2, 50);
     expect(await found.run(mix)).toEqual(mix);
@@ -98,20 +117,33 @@ describe("a watched device", () => {
       lost: new Promise((resolve) => (lose = resolve)),
       addEventListener: (_, listener) => listeners.push(listener),
     };
-    return { watched, err: (message: string) => listeners.forEach((tell) => tell({ error: { message } })), lose };
+    return {
+      watched,
+      err: (message: string) => listeners.forEach((tell) => tell({ error: { message } })),
+      lose,
+    };
   }
 
   test("a run in which it reports an error fails", async () => {
     const { watched, err } = device();
     const mix = Float32Array.of(1);
-    const found = new WatchedRunner(runner((x) => (x[0] === 2 && err("Too many\nbuffers"), x)), watched);
+    const found = new WatchedRunner(
+      runner((x) => (x[0] === 2 && err("Too many\nbuffers"), x)),
+      watched,
+    );
     expect(await found.run(mix)).toBe(mix);
-    await expect(found.run(Float32Array.of(2))).rejects.toMatchObject({ code: "gpu", message: "Too many buffers" });
+    await expect(found.run(Float32Array.of(2))).rejects.toMatchObject({
+      code: "gpu",
+      message: "Too many buffers",
+    });
   });
 
   test("a run does not wait for a device that is lost", async () => {
     const { watched, lose } = device();
-    const found = new WatchedRunner(runner(() => new Promise(() => undefined)), watched);
+    const found = new WatchedRunner(
+      runner(() => new Promise(() => undefined)),
+      watched,
+    );
     const run = found.run(Float32Array.of(1));
     lose({ message: "unplugged" });
     await expect(run).rejects.toMatchObject({ code: "gpu", message: expect.stringContaining("unplugged") });

@@ -53,7 +53,10 @@ afterAll(() => {
 describe("a model", () => {
   test("of two files, with its progress", async () => {
     const told: number[][] = [];
-    const files = await fetchModel(`${url}/tiny.onnx?v=1`, { sha256, onDownload: (...counts) => told.push(counts) });
+    const files = await fetchModel(`${url}/tiny.onnx?v=1`, {
+      sha256,
+      onDownload: (...counts) => told.push(counts),
+    });
     expect(asked.slice(-2)).toEqual(["/tiny.onnx?v=1", "/tiny.onnx.data?v=1"]);
     expect(Buffer.from(files.graph)).toEqual(graph);
     expect(files.data!.path).toBe("tiny.onnx.data");
@@ -78,7 +81,10 @@ describe("a model", () => {
     ["/none", "download", "answered 404"],
     ["/page", "model", "web page"],
   ])("at %s", async (path, code, message) => {
-    await expect(fetchModel(url + path)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+    await expect(fetchModel(url + path)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
   });
 
   test("at a server that is not there", async () => {
@@ -90,7 +96,9 @@ describe("a model", () => {
     const loading = fetchModel(`${url}/slow`, { signal: controller.signal });
     setTimeout(() => controller.abort(), 50);
     await expect(loading).rejects.toMatchObject({ name: "AbortError" });
-    await expect(fetchModel(url, { signal: controller.signal })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(fetchModel(url, { signal: controller.signal })).rejects.toMatchObject({
+      name: "AbortError",
+    });
   });
 });
 

@@ -22,10 +22,20 @@ function facts({ model, provider, threads, notes }) {
   return { model, provider, threads, notes: [...notes], isolated: crossOriginIsolated };
 }
 
-async function separated(loading, song) {
+const same = (samples) => samples;
+
+function shared(samples) {
+  const copy = new Float32Array(new SharedArrayBuffer(samples.byteLength));
+  copy.set(samples);
+  return copy;
+}
+
+async function separated(loading, song, given = same) {
   const separator = await loading;
   const progress = [];
-  const stems = await separator.separate(await mixOf(song), { onProgress: (...counts) => progress.push(counts) });
+  const stems = await separator.separate((await mixOf(song)).map(given), {
+    onProgress: (...counts) => progress.push(counts),
+  });
   await keepStems(stems, separator.model.sampleRate);
   const told = { ...facts(separator), progress };
   await separator.release();
@@ -45,12 +55,16 @@ function disguise() {
 }
 
 /** The name of an error, and its code if it has one. */
-const failure = (promise) => promise.then(() => "none", (error) => (typeof error.code === "string" ? error.code : error.name));
+const failure = (promise) =>
+  promise.then(
+    () => "none",
+    (error) => (typeof error.code === "string" ? error.code : error.name),
+  );
 
 globalThis.modes = {
   main: (model, song) => separated(load(model, { threads: 2 }), song),
   plain: (model, song) => separated(load(model, { threads: 2 }), song),
-  bundled: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
+  bundled: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song, shared),
   worker: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
   software: (model, song) => separated(load(model, { threads: 1 }), song),
 
@@ -60,7 +74,9 @@ globalThis.modes = {
     const separator = await load(model, { threads: 1 });
     await keepStems(await separator.separate(mix), separator.model.sampleRate);
     const before = facts(separator);
-    const stems = await separator.separate(mix, { onProgress: () => devices.forEach((device) => device.destroy()) });
+    const stems = await separator.separate(mix, {
+      onProgress: () => devices.forEach((device) => device.destroy()),
+    });
     const named = Object.entries(stems).map(([name, channels]) => [`${name}-lost`, channels]);
     await keepStems(Object.fromEntries(named), separator.model.sampleRate);
     return { before, ...facts(separator) };
@@ -80,7 +96,9 @@ globalThis.modes = {
     });
     const aborted = await failure(running);
     const refused = await failure(separator.separate(mix.slice(1)));
-    const failed = await failure(separator.separate(mix, { onBlock: () => Promise.reject(new RangeError("full")) }));
+    const failed = await failure(
+      separator.separate(mix, { onBlock: () => Promise.reject(new RangeError("full")) }),
+    );
     const stems = await separator.separate(mix);
     await keepStems(stems, separator.model.sampleRate);
     const unloadable = await failure(WorkerSeparator.load(model, { data: new ArrayBuffer(8) }));

@@ -9,11 +9,16 @@ const BUILT = new URL("../dist/index.js", import.meta.url).href;
 const { load, SeparatorError }: typeof import("../src/index.js") = await import(/* @vite-ignore */ BUILT);
 
 const mix = fixtures.separated.mix.map(floats);
-const wanted = Object.entries(fixtures.separated.stems).map(([name, stem]) => [name, stem.map(floats)] as const);
+const wanted = Object.entries(fixtures.separated.stems).map(
+  ([name, stem]) => [name, stem.map(floats)] as const,
+);
 let separator: Separator;
 
 beforeAll(async () => {
-  separator = await load(bytes(fixtures.separated.graph), { data: bytes(fixtures.separated.data), threads: 4 });
+  separator = await load(bytes(fixtures.separated.graph), {
+    data: bytes(fixtures.separated.data),
+    threads: 4,
+  });
 });
 
 describe("a separator", () => {
@@ -97,8 +102,13 @@ describe("a separator", () => {
 });
 
 test("weights that are cut short cannot be loaded", async () => {
-  const loading = load(bytes(fixtures.separated.graph), { data: bytes(fixtures.separated.data).slice(0, 100) });
-  await expect(loading).rejects.toMatchObject({ code: "session", message: expect.not.stringContaining("\n") });
+  const loading = load(bytes(fixtures.separated.graph), {
+    data: bytes(fixtures.separated.data).slice(0, 100),
+  });
+  await expect(loading).rejects.toMatchObject({
+    code: "session",
+    message: expect.not.stringContaining("\n"),
+  });
 });
 
 test("what is released says so", async () => {
