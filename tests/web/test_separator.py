@@ -119,6 +119,8 @@ def test_a_worker_ends_and_comes_back(folder: Path, wanted: dict[str, np.ndarray
     failures |= {"unloadable": "session", "released": "released"}
     assert {name: told[name] for name in failures} == failures
     assert told["blocks"] == 1
+    assert told["asked"].count("/dist/worker.js") > 2
+    assert told["asked"].count("/model/small.onnx.data") == 1, "it comes from the cache"
     assert least_snr(wanted, tmp_path) > LEAST_DB
 
 

@@ -99,6 +99,7 @@ export class WorkerSeparator implements Separator {
 
   async #open(files: ModelFiles, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
+    if (this.#released) throw new SeparatorError("released", "this separator was released in the middle");
     this.#line = new Line();
     const { provider = "auto", threads = defaultThreads(), wasmPaths } = this.options;
     const folder =
@@ -163,7 +164,7 @@ class Line {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.end(new SeparatorError("worker", `the worker failed (${event.message ?? "it cannot be loaded"})`));
+      this.end(new SeparatorError("worker", `the worker failed (${event.message || "it cannot be loaded"})`));
     };
   }
 

@@ -63,7 +63,7 @@ const failure = (promise) =>
 
 globalThis.modes = {
   main: (model, song) => separated(load(model, { threads: 2 }), song),
-  plain: (model, song) => separated(load(model, { threads: 2 }), song),
+  plain: (model, song) => separated(load(model, { threads: 2, wasmPaths: "../dist" }), song),
   bundled: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song, shared),
   worker: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
   software: (model, song) => separated(load(model, { threads: 1 }), song),
@@ -84,7 +84,8 @@ globalThis.modes = {
 
   async abort(model, song) {
     const mix = await mixOf(song);
-    const separator = await WorkerSeparator.load(model, { threads: 1 });
+    const cache = await caches.open("models");
+    const separator = await WorkerSeparator.load(model, { threads: 1, cache });
     const controller = new AbortController();
     let blocks = 0;
     const running = separator.separate(mix, {
