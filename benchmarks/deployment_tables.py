@@ -287,3 +287,23 @@ def _busy(found: dict[str, Any]) -> str:
     load = found.get("load_average", 0.0)
     busy = load > found["threads"] + 1
     return f"; the machine was busy (a load of {load:.0f}), which makes times uncertain" if busy else ""
+
+
+def browser() -> str:
+    """Graphs in WebAssembly, with one thread and with two."""
+    if not (RESULTS / "browser.json").exists():
+        return "Seconds, heap and SNR in WebAssembly are printed by `python benchmarks/browser/compare.py`."
+    found = load("browser")
+    rows = [
+        [name, threads, f"{row['seconds']:.1f}", f"{row['seconds'] / row['native_seconds']:.2f}",
+         row["heap_mb"], row["snr_db"], f"{(graph['bytes'] + graph['data_bytes']) / 1e6:.1f}"]
+        for name, graph in found["graphs"].items() for threads, row in graph["threads"].items()
+    ]  # fmt: skip
+    head = ["graph", "threads", "s per segment", "times ONNX Runtime's", "heap, MB",
+            "SNR against ONNX Runtime, dB", "MB to fetch"]  # fmt: skip
+    return "\n\n".join([
+        f"`{found['model']}`, onnxruntime-web {found['onnxruntime_web']} in Node {found['node']}, "
+        f"{found['machine']}, onnxruntime {found['onnxruntime']}, {found['date']} "
+        "(`benchmarks/browser/compare.py`). Runs in turn: medians, and the heap after all of them.",
+        table(head, rows),
+    ])  # fmt: skip

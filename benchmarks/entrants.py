@@ -5,7 +5,7 @@ PyTorch, or a graph in one of several runtimes.
 ``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` says ``opened``, runs ``MIX`` once
 for each line on stdin and answers with the seconds that took, the processor's seconds (user and system) and
 the peak memory so far in MB; the first stems go to ``STEMS``. ``SOURCE`` is a file, or a model where the
-kind is PyTorch, which is imported for PyTorch alone.
+kind is PyTorch, which is imported for PyTorch alone. Other programs answer alike (:data:`PROGRAMS`).
 """
 
 from __future__ import annotations
@@ -138,6 +138,10 @@ KINDS = {
 }
 
 
+PROGRAMS = {"wasm": ("node", str(Path(__file__).parent / "browser" / "wasm.mjs"))}
+"""The kinds that are no Python, and take ``SOURCE MIX.npy STEMS.npy THREADS``."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """The seconds, CPU seconds and peak memory in MB of one run."""
@@ -152,7 +156,8 @@ class Entrant:
 
     def __init__(self, kind: str, source: str, mix: Path, stems: Path, threads: int) -> None:
         """Open ``source`` and wait for it; the first run writes ``stems``."""
-        command = [sys.executable, __file__, kind, source, str(mix), str(stems), str(threads)]
+        program = PROGRAMS.get(kind, (sys.executable, __file__, kind))
+        command = [*program, source, str(mix), str(stems), str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stems = stems
         if self._answer() != OPENED:

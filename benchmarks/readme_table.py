@@ -19,6 +19,7 @@ def main() -> None:
     stale = []
     tables = {
         "README.md": readme(),
+        "docs/browser.md": deployment.browser(),
         "docs/deployment/clients.md": deployment.clients(),
         "docs/deployment/engines.md": deployment.engines(),
         "docs/deployment/formats.md": deployment.formats(),
