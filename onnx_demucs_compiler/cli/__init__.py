@@ -22,6 +22,7 @@ from onnx_demucs_compiler.cli.ops_config import ops_config
 from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
+from onnx_demucs_compiler.cli.web import web
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.tracing.quiet import debugging
 
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "separate": separate,
     "verify": verify,
     "info": info,
+    "web": web,
     "ops-config": ops_config,
     "rules": rules,
 }
