@@ -14,7 +14,7 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats examples web-install web-test check docs site release bench figures clean
+.PHONY: help install demo test engines formats examples web web-install web-test check docs site release bench figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -46,6 +46,9 @@ formats: $(INSTALLED)  ## install the tools of compile --emit in build/formats a
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py
 	$(BIN)/python -m pytest tests/examples
+
+web: web-install  ## build the page that onnx-demucs web writes, into onnx_demucs_compiler/web/page
+	npm --prefix web run build
 
 web-install:  ## install what web/ is built with
 	npm ci --prefix web --no-audit --no-fund
@@ -94,5 +97,5 @@ figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 
 clean:  ## remove .venv, the demonstration and the tools' caches
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf examples/cpp/build examples/node/node_modules examples/rust/target web/node_modules web/*/dist
+	rm -rf examples/cpp/build examples/node/node_modules examples/rust/target web/node_modules web/*/dist onnx_demucs_compiler/web/page
 	find onnx_demucs_compiler rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
