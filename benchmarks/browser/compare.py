@@ -1,4 +1,4 @@
-"""Graphs in onnxruntime-web's WebAssembly, in turn with each other and with ONNX Runtime.
+"""Graphs in onnxruntime-web's WebAssembly, in turn with ONNX Runtime.
 
     npm install --prefix build/browser onnxruntime-web@1.30.0
     python benchmarks/browser/compare.py [--against 4c9b12d] [--rounds 3] [--json FILE] [-- OPTION ...]
