@@ -40,7 +40,7 @@ RUNTIME = (
     "tests/runtime/test_separate_process.py",
     "tests/runtime/test_separation_files.py",
     "tests/runtime/test_session.py",
-    "tests/web/test_site.py",
+    "tests/web/test_web_command.py",
 )
 """What runs without PyTorch, but for tests marked ``torch``; none of it skips for want of a package."""
 

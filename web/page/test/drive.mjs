@@ -1,5 +1,5 @@
 // Plays a person at the page: node drive.mjs SCENARIO, with the facts as JSON on stdin; prints JSON.
-// tests/web/test_page.py runs it.
+// tests/web/test_web_page.py runs it.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
