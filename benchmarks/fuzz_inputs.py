@@ -47,6 +47,7 @@ USUAL = {
     ("separate", "model"): "small.onnx",
     ("separate", "songs"): "song.wav",
     ("verify", "artifact"): "small.onnx",
+    ("web", "model"): "small.onnx",
 }
 """What a positional argument is given most of the time."""
 
