@@ -176,8 +176,16 @@ def engines() -> str:
 
 
 def formats() -> str:
-    """Every format beside ONNX, in turn with ONNX Runtime."""
-    found = load("formats")
+    """Formats beside ONNX, in turn with ONNX Runtime, on two processors."""
+    explained = (
+        "Runs in turn: medians, and how the least seconds compare; SNR is that of the worst stem on noise "
+        "against float64."
+    )
+    return "\n\n".join([*_formats("formats", explained), *_formats("formats_other_processor")])
+
+
+def _formats(name: str, explained: str = "") -> list[str]:
+    found = load(name)
     base = found["formats"]["onnx"]
     rows = [
         [FORMATS[name], f"{row['bytes'] / 1e6:.1f}", row["snr_db"], row["seconds"],
@@ -185,18 +193,14 @@ def formats() -> str:
          row["compile_seconds"]]
         for name, row in found["formats"].items()
     ]  # fmt: skip
-    return "\n\n".join(
-        [
-            f"`{found['model']}`, {found['machine']}, {found['threads']} threads, {versions(found)}, "
-            f"{found['date']} (`benchmarks/formats/compare.py`). Runs in turn: medians, and how the least "
-            "seconds compare; SNR is that of the worst stem on noise against float64.",
-            table(
-                ["", "MB", "SNR, dB", "s per segment", "of ONNX Runtime's", "least to least",
-                 "s to compile"],
-                rows,
-            ),
-        ]
-    )  # fmt: skip
+    return [
+        f"`{found['model']}`, {found['machine']}, {found['threads']} threads, {versions(found)}, "
+        f"{found['date']} (`benchmarks/formats/compare.py`). {explained}".rstrip(),
+        table(
+            ["", "MB", "SNR, dB", "s per segment", "of ONNX Runtime's", "least to least", "s to compile"],
+            rows,
+        ),
+    ]
 
 
 FORMATS = {
