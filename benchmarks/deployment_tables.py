@@ -294,20 +294,22 @@ def _busy(found: dict[str, Any]) -> str:
 
 
 def browser() -> str:
-    """Graphs in WebAssembly, with one thread and with two."""
+    """Graphs in WebAssembly, on one thread."""
     if not (RESULTS / "browser.json").exists():
         return "Seconds, heap and SNR in WebAssembly are printed by `python benchmarks/browser/compare.py`."
     found = load("browser")
+    base = found["graphs"]["web"]
     rows = [
-        [name, threads, f"{row['seconds']:.1f}", f"{row['seconds'] / row['native_seconds']:.2f}",
-         row["heap_mb"], row["snr_db"], f"{(graph['bytes'] + graph['data_bytes']) / 1e6:.1f}"]
-        for name, graph in found["graphs"].items() for threads, row in graph["threads"].items()
+        [name, f"{row['seconds']:.1f}", f"{row['seconds'] / row['native_seconds']:.2f}",
+         f"{row['seconds'] / base['seconds']:.2f}", row["heap_mb"], row["snr_db"],
+         f"{row['bytes'] / 1e6:.1f}"]
+        for name, row in found["graphs"].items()
     ]  # fmt: skip
-    head = ["graph", "threads", "s per segment", "times ONNX Runtime's", "heap, MB",
+    head = ["graph", "s per segment", "of ONNX Runtime's", "of `web`", "heap, MB",
             "SNR against ONNX Runtime, dB", "MB to fetch"]  # fmt: skip
     return "\n\n".join([
-        f"`{found['model']}`, onnxruntime-web {found['onnxruntime_web']} in Node {found['node']}, "
-        f"{found['machine']}, onnxruntime {found['onnxruntime']}, {found['date']} "
+        f"`{found['model']}`, one thread, onnxruntime-web {found['onnxruntime_web']} in Node "
+        f"{found['node']}, {found['machine']}, onnxruntime {found['onnxruntime']}, {found['date']} "
         "(`benchmarks/browser/compare.py`). Runs in turn: medians, and the heap after all of them.",
         table(head, rows),
     ])  # fmt: skip

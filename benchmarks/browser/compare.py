@@ -4,9 +4,9 @@
     python benchmarks/browser/compare.py [--against 4c9b12d] [--rounds 3] [--json FILE] [-- OPTION ...]
 
 ``untrained:htdemucs`` is compiled for ``web``, as ``portable`` by the other commit, and without the rules for
-speed and memory. Node runs a segment of noise of each, with one thread and with two, in turn with the graph
-for ``web`` in ONNX Runtime: seconds, the heap of WebAssembly after all runs, and the SNR of the worst
-stem against ONNX Runtime on the same file.
+speed and memory. Node runs a segment of noise of each in turn with the graph for ``web`` in ONNX Runtime,
+all on one thread, since onnxruntime-web starts no others outside a browser: seconds, the heap of WebAssembly
+after all runs, and the SNR of the worst stem against ONNX Runtime on the same file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODEL = "untrained:htdemucs"
-THREADS = (1, 2)
 WARM_UP = 1
 PACKAGE = ROOT / "build" / "browser" / "node_modules" / "onnxruntime-web" / "package.json"
 
@@ -53,9 +52,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         files = dict(compiled(folder, stack.enter_context(checked_out(arguments.against)), arguments))
-        graphs = {name: figures(path) for name, path in files.items()}
-        for threads in THREADS:
-            measure(folder, files, graphs, threads, arguments.rounds)
+        graphs = measured(folder, files, arguments.rounds)
     results = machine() | {
         "model": MODEL,
         "options": arguments.options,
@@ -81,40 +78,30 @@ def compiled(folder: Path, other: Path, arguments: argparse.Namespace) -> Iterat
         yield name, path
 
 
-def figures(path: Path) -> dict[str, Any]:
-    """Bytes of a graph, and of its weights where those lie apart."""
-    beside = Path(f"{path}.data")
-    return {
-        "bytes": path.stat().st_size,
-        "data_bytes": beside.stat().st_size if beside.exists() else 0,
-        "threads": {},
-    }
-
-
-def measure(
-    folder: Path, files: dict[str, Path], graphs: dict[str, dict[str, Any]], threads: int, rounds: int
-) -> None:
-    """Add seconds, heap and SNR at a number of threads."""
+def measured(folder: Path, files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds, heap, SNR and bytes of each file."""
     mix = folder / "mix.npy"
     write_noise(files["web"], mix)
     opened = {
-        name: Entrant("wasm", str(path), mix, path.with_suffix(".wasm.npy"), threads)
-        for name, path in files.items()
+        name: Entrant("wasm", str(path), mix, path.with_suffix(".npy"), 1) for name, path in files.items()
     }
-    opened["native"] = Entrant("session", str(files["web"]), mix, folder / "native.npy", threads)
+    opened["native"] = Entrant("session", str(files["web"]), mix, folder / "native.npy", 1)
     runs = in_turn(opened, rounds + WARM_UP)
     native = median(turn.seconds for turn in runs.pop("native")[WARM_UP:])
+    graphs = {}
     for name, turns in runs.items():
         [wanted] = create_session(files[name]).run(["stems"], {"mix": np.load(mix)})
-        stems = np.load(files[name].with_suffix(".wasm.npy"))
-        graphs[name]["threads"][threads] = {
+        stems = np.load(files[name].with_suffix(".npy"))
+        graphs[name] = {
+            "bytes": sum(part.stat().st_size for part in folder.glob(f"{files[name].name}*")),
             "seconds": round(median(turn.seconds for turn in turns[WARM_UP:]), 2),
             "least_seconds": round(min(turn.seconds for turn in turns[WARM_UP:]), 2),
             "native_seconds": round(native, 2),
             "heap_mb": turns[-1].peak_mb,
             "snr_db": round(min(map(snr_db, wanted[0].astype(np.float64), stems[0])), 1),
         }
-        print(json.dumps({name: graphs[name]["threads"][threads]}), flush=True)
+        print(json.dumps({name: graphs[name]}), flush=True)
+    return graphs
 
 
 if __name__ == "__main__":

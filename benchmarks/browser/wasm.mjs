@@ -3,7 +3,8 @@
 //     npm install --prefix build/browser onnxruntime-web@1.30.0
 //     node benchmarks/browser/wasm.mjs MODEL.onnx MIX.npy STEMS.npy THREADS
 //
-// Weights in MODEL.onnx.data are given as externalData. Memory is WebAssembly's own, which only grows.
+// Weights in MODEL.onnx.data are given as externalData. Memory is WebAssembly's own, which only grows. THREADS is
+// 1: outside a browser onnxruntime-web 1.30.0 fetches the program of further threads from a file: URL, and fails.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
