@@ -41,9 +41,11 @@ function licences(): Plugin {
     generateBundle() {
       const texts = PACKAGES.map((name) => {
         const folder = `../node_modules/${name}`;
-        const { version, license } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
+        const { version, license, homepage, repository } = JSON.parse(
+          readFileSync(`${folder}/package.json`, "utf8"),
+        );
         const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
-        return `${name} ${version}: ${license}, https://www.npmjs.com/package/${name}\n\n${file ? readFileSync(`${folder}/${file}`, "utf8") : ""}`;
+        return `${name} ${version}: ${license}, ${homepage ?? repository.url}\n\n${file ? readFileSync(`${folder}/${file}`, "utf8") : ""}`;
       });
       this.emitFile({ type: "asset", fileName: "licences.txt", source: texts.join("\n\n") });
     },
