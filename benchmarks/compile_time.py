@@ -9,7 +9,6 @@ of one interleaved run: the ratio of each pair, and their median.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -17,19 +16,12 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmark_machine import machine
-from other_commit import ROOT, checked_out, compile_by
-
-MODEL = "untrained:htdemucs"
+from other_commit import MODEL, ROOT, checked_out, compile_by, hand_over, parsed
 
 
 def main() -> None:
     """Print a line for each pair, and the median of the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--against", default="4c9b12d", metavar="COMMIT")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*", metavar="OPTION")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__, "pairs", 5)
     pairs = []
     with tempfile.TemporaryDirectory() as temporary, checked_out(arguments.against) as other:
         for number in range(arguments.pairs):
@@ -44,9 +36,7 @@ def main() -> None:
         "pairs": pairs,
         "median_ratio": round(ratio, 3),
     }
-    print(json.dumps(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    hand_over(results, arguments.json)
 
 
 def compile_seconds(tree: Path, folder: Path, options: list[str]) -> float:

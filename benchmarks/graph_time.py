@@ -9,7 +9,6 @@ and their ratio, peak memory, and SNR of the worst stem against float64.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from contextlib import ExitStack
@@ -19,24 +18,18 @@ import numpy as np
 import torch
 from benchmark_machine import machine
 from entrants import Entrant, in_turn, write_noise
-from other_commit import ROOT, checked_out, compile_by
+from other_commit import MODEL, ROOT, checked_out, compile_by, hand_over, parsed
 
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.runtime.session import physical_cores
 
-MODEL = "untrained:htdemucs"
 WARM_UP = 1
 
 
 def main() -> None:
     """Print a line for each graph, and the ratio of their times."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--against", default="4c9b12d", metavar="COMMIT")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*", metavar="OPTION")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__, "rounds", 5)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         trees = {"here": ROOT, "there": stack.enter_context(checked_out(arguments.against))}
@@ -49,9 +42,7 @@ def main() -> None:
         "graphs": graphs,
         "ratio": round(graphs["here"]["least_seconds"] / graphs["there"]["least_seconds"], 3),
     }
-    print(json.dumps(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    hand_over(results, arguments.json)
 
 
 def measured(folder: Path, names: list[str], rounds: int) -> dict[str, dict[str, float]]:

@@ -1,19 +1,45 @@
-"""The command lines of this tree and another commit, with equal packages."""
+"""This tree against another commit, with equal packages."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
+MODEL = "untrained:htdemucs"
+
+
+def parsed(description: str | None, times: str, default: int) -> argparse.Namespace:
+    """The arguments of a comparison.
+
+    Args:
+        description: of the script.
+        times: the option that says how often to measure, ``rounds`` or ``pairs``.
+        default: of that option.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--against", default="4c9b12d", metavar="COMMIT")
+    parser.add_argument(f"--{times}", type=int, default=default)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("options", nargs="*", metavar="OPTION")
+    return parser.parse_args()
+
+
+def hand_over(results: dict[str, Any], file: Path | None) -> None:
+    """Print results, and write them to a file if there is one."""
+    print(json.dumps(results))
+    if file:
+        file.write_text(json.dumps(results, indent=2) + "\n")
 
 
 @contextmanager

@@ -11,7 +11,6 @@ after all runs, and the SNR of the worst stem against ONNX Runtime on the same f
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -28,27 +27,22 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 from benchmark_machine import machine  # noqa: E402
 from entrants import Entrant, in_turn, write_noise  # noqa: E402
-from other_commit import checked_out, compile_by  # noqa: E402
+from other_commit import MODEL, checked_out, compile_by, hand_over, parsed  # noqa: E402
 
 from onnx_demucs_compiler.checking.decibels import snr_db  # noqa: E402
 from onnx_demucs_compiler.runtime.session import create_session  # noqa: E402
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
-MODEL = "untrained:htdemucs"
 WARM_UP = 1
 PACKAGE = ROOT / "build" / "browser" / "node_modules" / "onnxruntime-web" / "package.json"
 
 
 def main() -> None:
     """Compile, run, and print the figures of each graph."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--against", default="4c9b12d", metavar="COMMIT")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*", metavar="OPTION")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__, "rounds", 3)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         files = dict(compiled(folder, stack.enter_context(checked_out(arguments.against)), arguments))
@@ -60,9 +54,7 @@ def main() -> None:
         "node": subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip(),
         "graphs": graphs,
     }
-    print(json.dumps(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    hand_over(results, arguments.json)
 
 
 def compiled(folder: Path, other: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:
