@@ -1,4 +1,4 @@
-"""Small Demucs models for the cases of rules about Demucs' Python."""
+"""Small Demucs models and options for the cases of rules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 # What a small model needs beside the rule in question: its graph has an STFT and complex values.
 DEMUCS_NEEDS = ("complex-as-real-pairs", "stft-as-matmul", "istft-as-matmul")
+
+FOR_EXECUTORCH = {"emit": "pte"}
+"""Options of cases of rules that are for ExecuTorch alone."""
 
 
 def small_htdemucs(samples: int = 4096, **options: Any) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_compiler.targets import PTE
 from onnx_demucs_rules.attention.examples import CrossAttention, SelfAttention
+from onnx_demucs_rules.examples import FOR_EXECUTORCH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
-
-FOR_EXECUTORCH = {"emit": "pte"}
 
 
 @decompose(

@@ -9,6 +9,7 @@ from torch import nn
 
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_compiler.targets import PTE
+from onnx_demucs_rules.examples import FOR_EXECUTORCH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
-
-FOR_EXECUTORCH = {"emit": "pte"}
 
 
 @decompose(
