@@ -13,6 +13,7 @@ import {
   newStems,
   put,
 } from "./separator.js";
+import { Turns } from "./turns.js";
 
 /**
  * A separator in a worker, so that the page stays alive and a run can be ended.
@@ -23,8 +24,7 @@ import {
 export class WorkerSeparator implements Separator {
   #line: Line | undefined;
   #running: Running = { provider: "wasm", threads: 1, notes: [] };
-  #busy = false;
-  #released = false;
+  readonly #turns = new Turns();
 
   private constructor(
     private readonly source: string | ArrayBuffer,
@@ -55,22 +55,15 @@ export class WorkerSeparator implements Separator {
     mix: Float32Array[],
     options: SeparateOptions = {},
   ): Promise<Record<string, Float32Array[]>> {
-    if (this.#released)
-      throw new SeparatorError("released", "this separator was released; load the model again");
-    if (this.#busy)
-      throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
-    this.#busy = true;
-    try {
+    return this.#turns.take(async () => {
       const samples = checkMix(mix, this.model.channels);
       if (!this.#line) await this.#reopen(options.signal);
-      return await this.#separate(mix, samples, options);
-    } finally {
-      this.#busy = false;
-    }
+      return this.#separate(mix, samples, options);
+    });
   }
 
   async release(): Promise<void> {
-    this.#released = true;
+    this.#turns.released = true;
     this.#end(new SeparatorError("released", "this separator was released in the middle"));
   }
 
@@ -99,7 +92,8 @@ export class WorkerSeparator implements Separator {
 
   async #open(files: ModelFiles, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#released) throw new SeparatorError("released", "this separator was released in the middle");
+    if (this.#turns.released)
+      throw new SeparatorError("released", "this separator was released in the middle");
     this.#line = new Line();
     const { provider = "auto", threads = defaultThreads(), wasmPaths } = this.options;
     const folder =

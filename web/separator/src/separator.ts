@@ -6,6 +6,7 @@ import { defaultThreads, isIos, mayHaveThreads } from "./platform.js";
 import type { Provider } from "./runtime.js";
 import { DEFAULT_OVERLAP, OverlapAdd, plan, strideOf } from "./segments.js";
 import { TrackStatistics } from "./statistics.js";
+import { Turns } from "./turns.js";
 
 /** Where a model comes from, and what runs it. */
 export interface LoadOptions extends SourceOptions {
@@ -81,8 +82,7 @@ export async function open(files: ModelFiles, options: OpenOptions): Promise<Loc
 }
 
 class LocalSeparator implements Separator {
-  #busy = false;
-  #released = false;
+  readonly #turns = new Turns();
 
   constructor(
     private readonly artifact: Artifact,
@@ -106,16 +106,7 @@ class LocalSeparator implements Separator {
     mix: Float32Array[],
     options: SeparateOptions = {},
   ): Promise<Record<string, Float32Array[]>> {
-    if (this.#released)
-      throw new SeparatorError("released", "this separator was released; load the model again");
-    if (this.#busy)
-      throw new SeparatorError("busy", "this separator is at work; wait for it, or load another");
-    this.#busy = true;
-    try {
-      return await this.#separate(mix, options);
-    } finally {
-      this.#busy = false;
-    }
+    return this.#turns.take(() => this.#separate(mix, options));
   }
 
   async #separate(mix: Float32Array[], options: SeparateOptions): Promise<Record<string, Float32Array[]>> {
@@ -161,8 +152,8 @@ class LocalSeparator implements Separator {
   }
 
   async release(): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
+    if (this.#turns.released) return;
+    this.#turns.released = true;
     await this.runner.release();
   }
 }
