@@ -21,7 +21,7 @@ from speed import EAGER, SEGMENTS, measured
 
 import onnx_demucs_compiler
 from onnx_demucs_compiler import default
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 from onnx_demucs_compiler.targets import target_named
 
 MODEL = "untrained:htdemucs"
@@ -58,7 +58,7 @@ def main() -> None:
 
 def default_peak_mb(graph: Path, mix: Path) -> int:
     """Peak memory over segments in a session with default options, in MB."""
-    entrant = Entrant("default", str(graph), mix, mix.with_name("stems.npy"), physical_cores())
+    entrant = Entrant("default", str(graph), mix, mix.with_name("stems.npy"), usable_cores())
     peak = max(entrant.run().peak_mb for _ in range(SEGMENTS))
     entrant.close()
     return peak

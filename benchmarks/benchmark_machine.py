@@ -10,7 +10,7 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
 
 def machine() -> dict[str, object]:
@@ -18,7 +18,7 @@ def machine() -> dict[str, object]:
     cpuinfo = Path("/proc/cpuinfo")
     return {
         "machine": processor(cpuinfo.read_text() if cpuinfo.exists() else ""),
-        "threads": physical_cores(),
+        "threads": usable_cores(),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),

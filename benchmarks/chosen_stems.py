@@ -19,7 +19,7 @@ from entrants import Entrant, in_turn, write_noise
 from speed import WARM_UP, median
 
 import onnx_demucs_compiler
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
 ALL = "all"
 TIMED = "untrained:htdemucs"
@@ -66,7 +66,7 @@ def _seconds(files: dict[str, Path], rounds: int) -> dict[str, float]:
         mix, stems = Path(folder) / "mix.npy", Path(folder) / "stems.npy"
         write_noise(next(iter(files.values())), mix)
         opened = {
-            name: Entrant("session", str(path), mix, stems, physical_cores()) for name, path in files.items()
+            name: Entrant("session", str(path), mix, stems, usable_cores()) for name, path in files.items()
         }
         runs = in_turn(opened, rounds + WARM_UP)
     return {name: round(median(turns), 3) for name, turns in runs.items()}

@@ -210,7 +210,7 @@ def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]
     Returns:
         For each, medians of its seconds to load and to run and its peak memory; and what it made of noise.
     """
-    from onnx_demucs_compiler.runtime.session import physical_cores
+    from onnx_demucs_compiler.runtime.cores import usable_cores
 
     loads: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(LOADS):
@@ -223,7 +223,7 @@ def timed(files: dict[str, Path], rounds: int) -> tuple[dict[str, dict[str, Any]
         write_noise(next(iter(files.values())), folder / "mix.npy")
         stems = {name: folder / f"{index}.npy" for index, name in enumerate(files)}
         opened = {
-            name: Entrant("session", str(path), folder / "mix.npy", stems[name], physical_cores())
+            name: Entrant("session", str(path), folder / "mix.npy", stems[name], usable_cores())
             for name, path in files.items()
         }
         runs = in_turn(opened, rounds + WARM_UP)

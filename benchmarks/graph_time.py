@@ -22,7 +22,7 @@ from other_commit import MODEL, ROOT, checked_out, compile_by, hand_over, parsed
 
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
 WARM_UP = 1
 
@@ -50,7 +50,7 @@ def measured(folder: Path, names: list[str], rounds: int) -> dict[str, dict[str,
     mix = folder / "mix.npy"
     write_noise(folder / f"{names[0]}.onnx", mix)
     opened = {
-        name: Entrant("session", str(folder / f"{name}.onnx"), mix, folder / f"{name}.npy", physical_cores())
+        name: Entrant("session", str(folder / f"{name}.onnx"), mix, folder / f"{name}.npy", usable_cores())
         for name in names
     }
     runs = in_turn(opened, rounds + WARM_UP)

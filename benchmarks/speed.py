@@ -41,7 +41,7 @@ from onnx_demucs_compiler.checking.verification import artifact_metadata
 from onnx_demucs_compiler.graph.flops import flops
 from onnx_demucs_compiler.graph.measure import node_count
 from onnx_demucs_compiler.loading import load_model
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     from entrants import Turn
@@ -104,7 +104,7 @@ def measured(runners: Runners, model: str, rounds: int) -> dict[str, Any]:
         np.save(Path(folder) / "mix.npy", mix)
         products = {kind: (kind, str(PRODUCT_SIZE)) for kind in PRODUCTS.values()}
         opened = {
-            name: Entrant(*runner, Path(folder) / "mix.npy", Path(folder) / f"{number}.npy", physical_cores())
+            name: Entrant(*runner, Path(folder) / "mix.npy", Path(folder) / f"{number}.npy", usable_cores())
             for number, (name, runner) in enumerate({**runners, **products}.items())
         }
         runs = in_turn(opened, max(rounds + WARM_UP, SEGMENTS))

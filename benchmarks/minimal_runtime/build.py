@@ -33,7 +33,7 @@ from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.checking.verification import artifact_metadata
 from onnx_demucs_compiler.ort import as_ort_format, ops_config
 from onnx_demucs_compiler.ort.conversion import LEVEL
-from onnx_demucs_compiler.runtime.session import physical_cores
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="NAME")
     parser.add_argument("--work", type=Path, default=Path("minimal-runtime"))
-    parser.add_argument("--jobs", type=int, default=physical_cores())
+    parser.add_argument("--jobs", type=int, default=usable_cores())
     parser.add_argument("--rounds", type=int, default=5, help="0: times and refusal stay as they are")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -150,7 +150,7 @@ def _task(model: Path, artifact: Path, sources: Sources, work: Path) -> Task:
     song = synthetic_song(metadata.segment, metadata.sample_rate, metadata.audio_channels)
     soundfile.write(mix, song.T, metadata.sample_rate, subtype="FLOAT")
     include = sources.onnxruntime / "include/onnxruntime/core/session"
-    return Task(compiled(include, work / "separate"), model, mix, physical_cores())
+    return Task(compiled(include, work / "separate"), model, mix, usable_cores())
 
 
 def _of(library: Library) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def separate(
     ] = "rescale",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="physical cores"),
+        typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="usable cores"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,

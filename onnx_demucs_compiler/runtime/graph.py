@@ -35,7 +35,7 @@ class Graph:
 
         Args:
             path: an ``.onnx`` or ``.ort`` file.
-            threads: how many an operator may use; the machine's physical cores when None.
+            threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
 
         Raises:
             CompilerError: the file is missing, no model, not this compiler's, no separator, or another graph

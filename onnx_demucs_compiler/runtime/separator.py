@@ -79,7 +79,7 @@ class Separator:
 
         Args:
             model: an artifact of any interface and batch, ``.onnx`` or ``.ort``.
-            threads: how many an operator may use; the machine's physical cores when None.
+            threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
             overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
                 what a track graph was compiled with.
 

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime.cores import usable_cores
 
-CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 LOG_FATAL_ONLY = 4
 """Errors are raised as well, and would be told twice."""
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """Run one operator at a time, each on every physical core.
+    """Run one operator at a time, each on every usable core.
 
     Memory patterns are off because they allocate the whole plan of the first run once more for the second.
     Hyperthreads are left out because two of them share the arithmetic units of one core.
 
     Args:
-        threads: how many an operator may use; the machine's physical cores when None.
+        threads: how many an operator may use; those of :func:`usable_cores` when None.
     """
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or physical_cores()
+    options.intra_op_num_threads = threads or usable_cores()
     options.log_severity_level = LOG_FATAL_ONLY
     return options
 
@@ -39,7 +39,7 @@ def create_session(path: Path, threads: int | None = None) -> onnxruntime.Infere
 
     Args:
         path: an ``.onnx`` or ``.ort`` file.
-        threads: how many an operator may use; the machine's physical cores when None.
+        threads: how many an operator may use; those of :func:`usable_cores` when None.
 
     Raises:
         CompilerError: there is no such file, or onnxruntime cannot load it.
@@ -57,24 +57,3 @@ def create_session(path: Path, threads: int | None = None) -> onnxruntime.Infere
 def in_one_line(error: Exception) -> str:
     """The message of an error, which onnxruntime may spread over several lines."""
     return " ".join(str(error).split())
-
-
-def physical_cores() -> int:
-    """Count the physical cores this process may run on."""
-    if sys.platform != "linux":
-        return os.cpu_count() or 1
-    cpus = os.sched_getaffinity(0)
-    return len({_siblings(cpu) for cpu in cpus})
-
-
-def _siblings(cpu: int) -> frozenset[int]:
-    """The logical CPUs that share a core with ``cpu``.
-
-    It is alone where the kernel does not say.
-    """
-    try:
-        listed = (CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
-    except OSError:
-        return frozenset({cpu})
-    spans = [[int(end) for end in span.split("-")] for span in re.findall(r"\d+(?:-\d+)?", listed)]
-    return frozenset(sibling for span in spans for sibling in range(span[0], span[-1] + 1))
