@@ -1,7 +1,7 @@
 """``onnx-demucs separate``: songs into stems, with a compiled model and no torch."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,17 +11,27 @@ import typer
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from onnx_demucs_compiler.runtime import Outcome, Song
 
-    from onnx_demucs_compiler.runtime import SeparatedSong
+SUMMARY_BEGINS = '{"songs": ['
 
 
 def separate(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
-    songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="wav, flac, mp3, ogg, …")],
+    songs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="SONG...", help="wav, flac, mp3, ogg, …, or folders."),
+    ] = None,
+    song_list: Annotated[
+        str | None,
+        typer.Option("--list", metavar="FILE|-", help="Songs too: the lines of FILE, or of stdin."),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Stems go to DIR/MODEL/TRACK/STEM.wav.")
     ] = Path("separated"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Pass over songs whose stems an earlier run completed.")
+    ] = False,
     overlap: Annotated[
         float | None,
         typer.Option(help="Part of each segment that the next covers too, 0 to 1.", show_default="0.25"),
@@ -51,91 +61,124 @@ def separate(
         int | None,
         typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="usable cores"),
     ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what --json prints to FILE.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Separate songs into stems.
 
-    Every SONG is checked before the first is begun.
+    Every SONG is checked before the first is begun; the songs of folders and lists are not.
 
-    One that fails later leaves no file and does not stop the others; it is reported at the end (exit code 1).
+    One that fails leaves no file and does not stop the others; it is reported at the end (exit code 1).
     """
+    from onnx_demucs_compiler.artifact.writing import check_writable, write_atomically
+    from onnx_demucs_compiler.cli.song_bars import SongBars
     from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.runtime import Encoding, Separator
-    from onnx_demucs_compiler.runtime.audio import check_song
-    from onnx_demucs_compiler.runtime.output import check_distinct, track_name
+    from onnx_demucs_compiler.runtime.stderr import heard
 
     encoding = Encoding(format, float32, clip_mode)
-    check_distinct(
-        [(str(song), track_name(song)) for song in songs], "rename one, or give it an --out of its own"
-    )
+    named, found = _songs(songs or [], song_list, out)
+    if summary is not None:
+        check_writable(summary)
+        _check_no_loss(summary)
     separator = Separator(model, threads=threads, overlap=overlap)
-    for song in songs:
-        check_song(song, separator.metadata.audio_channels, downmix=downmix)
+    _check(named, separator.metadata.audio_channels, downmix=downmix)
 
-    done: dict[Path, SeparatedSong] = {}
-    failed: dict[Path, CompilerError] = {}
-    with _bars(visible=not (quiet or as_json)) as bars:
-        for song in songs:
-            try:
-                done[song] = separator.separate_file(
-                    song,
-                    out,
-                    encoding=encoding,
-                    two_stems=two_stems,
-                    other_method=other_method,
-                    downmix=downmix,
-                    progress=_add_bar(bars, song),
-                )
-                print_warnings(done[song].warnings, quiet=quiet)
-            except UsageError:
-                raise
-            except CompilerError as error:
-                failed[song] = error
+    outcomes: list[Outcome] = []
+    everything = [*named, *found]
+    with heard(), SongBars([song.path for song in everything], visible=not (quiet or as_json)) as bars:
+        for outcome in separator.separate_files(
+            everything,
+            out,
+            encoding=encoding,
+            two_stems=two_stems,
+            other_method=other_method,
+            downmix=downmix,
+            resume=resume,
+            progress=bars.show,
+        ):
+            outcomes.append(outcome)
+            bars.end(outcome.song)
+            if outcome.result:
+                print_warnings(outcome.result.warnings, quiet=quiet)
 
+    told = _summary(outcomes)
+    if summary is not None:
+        write_atomically(summary, f"{told}\n".encode())
     if as_json:
-        typer.echo(_summary(done, failed))
+        typer.echo(told)
     elif not quiet:
-        for result in done.values():
-            for file in result.files.values():
+        for outcome in outcomes:
+            for file in outcome.result.files.values() if outcome.result else ():
                 typer.echo(file)
+    failed = [str(outcome.error) for outcome in outcomes if outcome.error]
     if failed:
-        raise CompilerError("; ".join(str(error) for error in failed.values()))
+        several = f"{len(failed)} of {len(outcomes)} songs failed: " if len(outcomes) > 1 else ""
+        raise CompilerError(several + "; ".join(failed))
 
 
-def _bars(*, visible: bool) -> "Progress":
-    """Bars on stderr, if that is a terminal."""
-    from rich import progress
-    from rich.console import Console
+def _songs(named: Iterable[Path], song_list: str | None, out: Path) -> "tuple[list[Song], list[Song]]":
+    """The songs that the user named, and those of folders and lists."""
+    from onnx_demucs_compiler.runtime import Song, find_songs
+    from onnx_demucs_compiler.runtime.songs import listed_songs
 
-    console = Console(stderr=True)
-    return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-        console=console,
-        disable=not (visible and console.is_terminal),
+    songs: list[Song] = []
+    found: list[Song] = []
+    for path in named:
+        if path.is_dir():
+            below = list(find_songs(path, leave_out=out))
+            if not below:
+                raise CompilerError(f"{path}: there is no song in this folder or below")
+            found += below
+        else:
+            songs.append(Song(path))
+    if song_list is not None:
+        listed = list(listed_songs(_text_of(song_list)))
+        if not listed:
+            raise CompilerError(f"{song_list}: the list names no song")
+        found += listed
+    if not (songs or found):
+        raise UsageError("no song is given; name a SONG, a folder of songs, or a --list")
+    return songs, found
+
+
+def _text_of(song_list: str) -> str:
+    """The text of a list.
+
+    Bytes that are no UTF-8 stay what they are in a path.
+    """
+    if song_list == "-":
+        data = typer.get_binary_stream("stdin").read()
+    else:
+        try:
+            data = Path(song_list).read_bytes()
+        except OSError as error:
+            raise CompilerError(f"{song_list}: the list cannot be read ({error.strerror})") from error
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _check(songs: "Iterable[Song]", channels: int, *, downmix: bool) -> None:
+    from onnx_demucs_compiler.runtime.audio import check_song
+    from onnx_demucs_compiler.runtime.output import check_distinct
+
+    check_distinct(
+        [(str(song.path), str(song.folder)) for song in songs], "rename one, or give it an --out of its own"
     )
+    for song in songs:
+        check_song(song.path, channels, downmix=downmix)
 
 
-def _add_bar(bars: "Progress", song: Path) -> Callable[[int, int], None]:
-    """A progress bar for a song, indeterminate until its length is known."""
-    task = bars.add_task(song.name, total=None)
-
-    def update(done: int, total: int) -> None:
-        bars.update(task, completed=done, total=total)
-
-    return update
+def _check_no_loss(summary: Path) -> None:
+    """Fail if an earlier file is no summary."""
+    if summary.exists() and not summary.read_bytes().startswith(SUMMARY_BEGINS.encode()):
+        raise UsageError(f"{summary} exists, and is no summary; give another name")
 
 
-def _summary(done: "dict[Path, SeparatedSong]", failed: dict[Path, CompilerError]) -> str:
+def _summary(outcomes: "Iterable[Outcome]") -> str:
     """One JSON object: paths are strings, times are in seconds."""
-    return json.dumps(
-        {
-            "songs": [{"song": song, **asdict(result)} for song, result in done.items()],
-            "failed": [{"song": song, "error": error} for song, error in failed.items()],
-        },
-        default=str,
-    )
+    songs = [{"song": one.song, **asdict(one.result)} for one in outcomes if one.result]
+    failed = [{"song": one.song, "error": one.error} for one in outcomes if one.error]
+    return json.dumps({"songs": songs, "failed": failed}, default=str)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +16,11 @@ from onnx_demucs_compiler.runtime.channels import channels_left_out, downmix_mat
 from onnx_demucs_compiler.runtime.containers import find_parts, first_byte, stream_parts
 from onnx_demucs_compiler.runtime.containers.kinds import BEGINNING, conversion, describe_unreadable
 from onnx_demucs_compiler.runtime.containers.part import Part, Span, read_at
+from onnx_demucs_compiler.runtime.stderr import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
     from numpy.typing import NDArray
@@ -186,7 +186,7 @@ def _parts(file: BinaryIO) -> list[Part]:
 def _opens(file: BinaryIO, part: Part) -> bool:
     """True if libsndfile knows the format; of MPEG audio not its end."""
     try:
-        with _unheard(), soundfile.SoundFile(Span(file, part)) as sound:
+        with unheard(), soundfile.SoundFile(Span(file, part)) as sound:
             return bool(sound.format != "MP3")
     except soundfile.LibsndfileError:
         return False
@@ -200,7 +200,7 @@ def _beginning(file: BinaryIO) -> bytes:
 def _open(path: Path, file: BinaryIO, part: Part) -> Iterator[tuple[soundfile.SoundFile, Span]]:
     span = Span(file, part)
     try:
-        with _unheard():
+        with unheard():
             sound = soundfile.SoundFile(span)
     except soundfile.LibsndfileError as error:
         span.raise_error()
@@ -210,26 +210,6 @@ def _open(path: Path, file: BinaryIO, part: Part) -> Iterator[tuple[soundfile.So
     span.forget_reads()
     with sound:
         yield sound, span
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep libmpg123's messages on damage that it survives off stderr.
-
-    It writes them past Python.
-    """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed: nobody would hear
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _decode(
@@ -250,7 +230,7 @@ def _decode(
     position = 0
     while True:
         try:
-            with _unheard() if sound.subtype.startswith("MPEG") else nullcontext():
+            with unheard() if sound.subtype.startswith("MPEG") else nullcontext():
                 block = sound.read(frames, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
             span.raise_error()

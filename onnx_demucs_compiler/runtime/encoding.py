@@ -78,11 +78,11 @@ class Encoding:
         return audio
 
 
-class RawStem:
-    """Float32 samples of a stem on disk, until its peak is known."""
+class RawAudio:
+    """Float32 samples on disk, and their peak."""
 
     def __init__(self, path: Path, channels: int) -> None:
-        """Start an empty stem in a new file at ``path``."""
+        """Start empty, in a new file at ``path``."""
         self.path = path
         self._channels = channels
         self._peak = np.float32(0)
@@ -91,14 +91,32 @@ class RawStem:
         """Write a block ``[C, n]``.
 
         Raises:
+            OSError: the disk is full.
+        """
+        self._peak = np.maximum(self._peak, np.abs(block).max(initial=0))
+        with self.path.open("ab") as file:
+            file.write(np.ascontiguousarray(block.T).data)
+
+    def blocks(self) -> Iterator[Audio]:
+        """The samples appended, in blocks ``[C, n]``."""
+        with self.path.open("rb") as file:
+            while samples := file.read(BLOCK * self._channels * np.dtype(np.float32).itemsize):
+                yield np.frombuffer(samples, np.float32).reshape(-1, self._channels).T
+
+
+class RawStem(RawAudio):
+    """A stem, until its peak is known and it can be encoded."""
+
+    def append(self, block: Audio) -> None:
+        """Write a block ``[C, n]``.
+
+        Raises:
             CompilerError: the model made samples that are not finite numbers.
             OSError: the disk is full.
         """
-        self._peak = np.maximum(self._peak, np.abs(block).max())
+        super().append(block)
         if not np.isfinite(self._peak):
             raise CompilerError(f"the model's {self.path.stem} has samples that are not finite numbers")
-        with self.path.open("ab") as file:
-            file.write(np.ascontiguousarray(block.T).data)
 
     def encode(self, path: Path, sample_rate: int, encoding: Encoding) -> None:
         """Write the finished stem to ``path`` and remove the raw file.
@@ -112,17 +130,11 @@ class RawStem:
             with soundfile.SoundFile(
                 sink, "w", sample_rate, self._channels, subtype, format=container
             ) as file:
-                for block in self._blocks():
-                    file.write(encoding.samples(block, self._peak))
+                for block in self.blocks():
+                    file.write(encoding.samples(block.T, self._peak))
                     sink.check()
             sink.check()
         self.path.unlink()
-
-    def _blocks(self) -> Iterator[Audio]:
-        """The samples appended, in blocks ``[n, C]``."""
-        with self.path.open("rb") as file:
-            while samples := file.read(BLOCK * self._channels * np.dtype(np.float32).itemsize):
-                yield np.frombuffer(samples, np.float32).reshape(-1, self._channels)
 
 
 class _Sink(io.FileIO):

@@ -7,6 +7,7 @@ import unicodedata
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -40,38 +41,44 @@ def check_distinct(names: Iterable[tuple[str, str]], advice: str) -> None:
     Raises:
         UsageError: two of them are.
     """
-    seen: dict[str, str] = {}
+    distinct = DistinctNames(advice)
     for called, name in names:
+        distinct.add(called, name)
+
+
+class DistinctNames:
+    """Names on disk of which no system takes two for one."""
+
+    def __init__(self, advice: str) -> None:
+        """Start with none; ``advice`` is what to do where two meet."""
+        self._advice = advice
+        self._seen: dict[str, str] = {}
+
+    def add(self, called: str, name: str) -> None:
+        """Add a name on disk, and what the user calls it.
+
+        Raises:
+            UsageError: another is the same to some system.
+        """
         folded = unicodedata.normalize("NFD", name).casefold()
-        if folded in seen:
+        if folded in self._seen:
             raise UsageError(
-                f"{seen[folded]} and {called} would both be written to {name}, here or on another system; "
-                f"{advice}"
+                f"{self._seen[folded]} and {called} would both be written to {name}, here or on another "
+                f"system; {self._advice}"
             )
-        seen[folded] = called
+        self._seen[folded] = called
 
 
-def track_name(song: Path) -> str:
-    """The folder's name for a song: its file's stem, as in demucs.
+def check_folder_name(name: str, song: Path) -> None:
+    """Make sure that a folder of stems can have a name.
 
     Raises:
-        UsageError: on some system no folder has that name.
+        UsageError: on some system no folder has it.
     """
-    name = song.stem
     if MANGLED.search(name) or RESERVED.match(name):
         raise UsageError(
             f"{song}: no folder for its stems can be called {name!r} on every system; rename the song"
         )
-    return name
-
-
-def song_folder(out_dir: Path, model: str, song: Path) -> Path:
-    """The folder of a song's stems: ``OUT_DIR/MODEL/TRACK``, as in demucs.
-
-    Raises:
-        UsageError: see :func:`track_name`.
-    """
-    return out_dir / safe_name(model) / track_name(song)
 
 
 def stem_files(folder: Path, stems: Iterable[str], extension: str) -> dict[str, Path]:
@@ -101,33 +108,50 @@ def check_targets(targets: Iterable[Path], song: Path) -> None:
             raise CompilerError(f"{target}: is the song itself, which a stem would overwrite")
 
 
-@contextmanager
-def scratch_folder(folder: Path, out_dir: Path) -> Iterator[Path]:
-    """Lend a temporary folder inside ``folder``, and leave no trace of it.
+class OutputFolders:
+    """The output folders of one run, which its threads share."""
 
-    ``out_dir`` and the folders between it and ``folder`` are made where they are missing (its parent is
-    not), and removed again where nothing was put into them.
+    def __init__(self, out_dir: Path) -> None:
+        """Make none yet; the parent of ``out_dir`` is never made."""
+        self._out_dir = out_dir
+        self._made: list[Path] = []
+        self._lock = Lock()
 
-    Raises:
-        CompilerError: the folders cannot be made or written to.
-    """
-    chain = [path for path in reversed([folder, *folder.parents]) if path.is_relative_to(out_dir)]
-    made = []
-    try:
+    @contextmanager
+    def scratch(self, folder: Path) -> Iterator[Path]:
+        """Lend a temporary folder inside ``folder``, and leave no trace of it.
+
+        What is missing of the folders down to ``folder`` is made, and removed again where nothing was put
+        into it.
+
+        Raises:
+            CompilerError: the folders cannot be made or written to.
+        """
+        try:
+            with self._lock:
+                scratch = self._make(folder)
+            with scratch as name:
+                yield Path(name)
+        finally:
+            with self._lock:
+                self._remove_empty()
+
+    def _make(self, folder: Path) -> TemporaryDirectory[str]:
+        chain = [path for path in reversed([folder, *folder.parents]) if path.is_relative_to(self._out_dir)]
         try:
             for path in chain:
                 if not path.exists():
                     path.mkdir()
-                    made.append(path)
-            scratch = TemporaryDirectory(prefix=".onnx-demucs-", dir=folder)
+                    self._made.append(path)
+            return TemporaryDirectory(prefix=".onnx-demucs-", dir=folder)
         except OSError as error:
             raise CompilerError(f"cannot write to the output folder {folder}: {error.strerror}") from error
-        with scratch as name:
-            yield Path(name)
-    finally:
-        for path in reversed(made):
+
+    def _remove_empty(self) -> None:
+        for path in reversed(self._made):
             with suppress(OSError):
                 path.rmdir()
+        self._made = [path for path in self._made if path.exists()]
 
 
 def publish(files: Iterable[Path], folder: Path) -> None:

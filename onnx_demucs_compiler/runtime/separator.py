@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.runtime.audio import check_song, first_bad_sample, read_blocks
-from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
+from onnx_demucs_compiler.runtime.audio import first_bad_sample
+from onnx_demucs_compiler.runtime.encoding import Encoding
 from onnx_demucs_compiler.runtime.graph import Graph
-from onnx_demucs_compiler.runtime.output import (
-    check_targets,
-    publish,
-    safe_name,
-    scratch_folder,
-    song_folder,
-    stem_files,
-)
+from onnx_demucs_compiler.runtime.job import Job, Order
+from onnx_demucs_compiler.runtime.pipeline import pipeline
 from onnx_demucs_compiler.runtime.segments import (
     DEFAULT_OVERLAP,
     OverlapAdd,
@@ -31,34 +24,22 @@ from onnx_demucs_compiler.runtime.segments import (
     plan,
     stride_of,
 )
+from onnx_demucs_compiler.runtime.songs import Song
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
-from onnx_demucs_compiler.runtime.stems import means_of, missing_sources, mixdowns
+from onnx_demucs_compiler.runtime.stems import means_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from onnx_demucs_compiler.runtime.audio import Audio
-    from onnx_demucs_compiler.runtime.stems import Mixdown, OtherMethod
+    from onnx_demucs_compiler.runtime.job import SeparatedSong
+    from onnx_demucs_compiler.runtime.pipeline import Outcome
+    from onnx_demucs_compiler.runtime.stems import OtherMethod
 
     Progress = Callable[[int, int], None]
     """Told the samples per channel that are separated, and how many there are."""
-
-
-@dataclass(frozen=True)
-class SeparatedSong:
-    """The result for a song.
-
-    Attributes:
-        files: the stems written, by name.
-        audio_seconds: how long the song is.
-        processing_seconds: how long it took.
-        warnings: what the listener should know of the stems or the song, a line each.
-    """
-
-    files: dict[str, Path]
-    audio_seconds: float
-    processing_seconds: float
-    warnings: tuple[str, ...] = ()
+    SongProgress = Callable[[Path, int, int], None]
+    """Told the same of a song."""
 
 
 class Separator:
@@ -90,9 +71,10 @@ class Separator:
         self._graph = Graph(Path(model), threads)
         self.metadata = self._graph.metadata
         self._means = means_of(self.metadata)
-        self._stride = stride_of(self.metadata.segment, self._overlap(overlap))
+        self._overlap = self._overlap_of(overlap)
+        self._stride = stride_of(self.metadata.segment, self._overlap)
 
-    def _overlap(self, asked: float | None) -> float:
+    def _overlap_of(self, asked: float | None) -> float:
         fixed = self.metadata.overlap
         if asked is None:
             return DEFAULT_OVERLAP if fixed is None else fixed
@@ -145,9 +127,9 @@ class Separator:
 
         In memory that does not grow with the song, unless the artifact takes whole tracks.
 
-        The song is read twice: once for its statistics, once to be separated. Nothing is put in place, and
-        no file that was there is touched, before every stem is complete; if anything goes wrong, nothing is
-        left behind.
+        The song is decoded to disk, separated from there, and the stems are encoded, with a manifest
+        (:mod:`~.manifest`) beside them. Nothing is put in place, and no file that was there is touched,
+        before every stem is complete; if anything goes wrong, nothing is left behind.
 
         Args:
             song: what libsndfile reads (wav, flac, mp3, ogg, …), at any rate, mono or with at least the
@@ -166,27 +148,70 @@ class Separator:
                 can be called what the song is, or two stems' files are one, on some system.
             OSError: reading or writing failed, as on a full disk.
         """
-        began = monotonic()
-        encoding = encoding or Encoding()
-        song, out_dir = Path(song), Path(out_dir)
-        metadata = self.metadata
-        stems = mixdowns(metadata.sources, two_stems, other_method, missing_sources(metadata))
-        folder = song_folder(out_dir, metadata.model, song)
-        files = stem_files(folder, stems, encoding.format)
-        warnings = check_song(song, metadata.audio_channels, downmix=downmix)
-        check_targets(files.values(), song)
-        read = partial(read_blocks, song, metadata.sample_rate, metadata.audio_channels, downmix=downmix)
-        with scratch_folder(folder, out_dir) as scratch:
-            statistics = TrackStatistics.of(read())
-            if statistics.length == 0:
-                raise CompilerError(f"{song}: the file holds no audio (0 seconds)")
-            raw = self._separate_into(scratch, read(), statistics, stems, progress)
-            for name, file in files.items():
-                raw[name].encode(scratch / file.name, metadata.sample_rate, encoding)
-            publish([scratch / file.name for file in files.values()], folder)
-        warnings += self._differing(song, statistics.length)
-        seconds = statistics.length / metadata.sample_rate
-        return SeparatedSong(files, seconds, monotonic() - began, tuple(warnings))
+        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix)
+        with closing(Job(Song(Path(song)), order, self.metadata)) as job:
+            job.decode()
+            self._separate_job(job, progress)
+            return job.write()
+
+    def separate_files(
+        self,
+        songs: Iterable[Song],
+        out_dir: Path,
+        *,
+        encoding: Encoding | None = None,
+        two_stems: str | None = None,
+        other_method: OtherMethod = "add",
+        downmix: bool = False,
+        resume: bool = False,
+        progress: SongProgress | None = None,
+    ) -> Iterator[Outcome]:
+        """Separate songs into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``.
+
+        While one is separated, the next is decoded and the one before encoded, in threads of their own. Three
+        songs are on disk as samples at most, and in memory a block of each.
+
+        Args:
+            songs: see :meth:`separate_file` for what each may be.
+            out_dir: made where it is missing; its parent is not.
+            encoding: 16-bit wav, rescaled where it would clip, when None.
+            two_stems: a source to be written with its complement only.
+            other_method: what the complement is; see :func:`~.stems.mixdowns`.
+            downmix: mix surround channels to the model's.
+            resume: pass over a song whose stems an earlier run completed with the same settings.
+            progress: told the song, its samples done and their number after each segment.
+
+        Yields:
+            What became of each song, in their order: a song that fails does not stop the others.
+
+        Raises:
+            UsageError: no song can have what is asked for; see :meth:`separate_file`.
+            OSError: the disk is full.
+        """
+        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, resume)
+        order.stems(self.metadata)
+
+        def separate(job: Job) -> None:
+            path = job.song.path
+            self._separate_job(job, None if progress is None else partial(progress, path))
+
+        yield from pipeline(songs, lambda song: Job(song, order, self.metadata), separate)
+
+    def _order(
+        self,
+        out_dir: Path,
+        encoding: Encoding | None,
+        two_stems: str | None,
+        other_method: OtherMethod,
+        downmix: bool,
+        resume: bool = False,
+    ) -> Order:
+        overlap = self._overlap
+        return Order(out_dir, encoding or Encoding(), two_stems, other_method, downmix, overlap, resume)
+
+    def _separate_job(self, job: Job, progress: Progress | None) -> None:
+        job.separate(partial(self._stream, progress=progress))
+        job.warnings += self._differing(job.song.path, job.statistics.length)
 
     def _differing(self, song: Path, length: int) -> list[str]:
         """A warning of the part that demucs computes otherwise, if any."""
@@ -201,21 +226,6 @@ class Separator:
         else:
             return []
         return [f"{song}: the stems differ from those of demucs {where}; it gives this model {given}"]
-
-    def _separate_into(
-        self,
-        scratch: Path,
-        blocks: Iterable[Audio],
-        statistics: TrackStatistics,
-        stems: Mapping[str, Mixdown],
-        progress: Progress | None,
-    ) -> dict[str, RawStem]:
-        channels = self.metadata.audio_channels
-        raw = {name: RawStem(scratch / f"{safe_name(name)}.f32", channels) for name in stems}
-        for mix, estimates in self._stream(blocks, statistics, progress):
-            for name, mixdown in stems.items():
-                raw[name].append(mixdown(mix, estimates))
-        return raw
 
     def _stream(
         self, blocks: Iterable[Audio], statistics: TrackStatistics, progress: Progress | None

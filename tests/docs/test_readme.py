@@ -21,11 +21,13 @@ README = ROOT / "README.md"
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a song, in which ``untrained:htdemucs`` and ``htdemucs_ft`` are small."""
+    """Songs, in a folder in which ``untrained:htdemucs`` and ``htdemucs_ft`` are small."""
     monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs", plain_htdemucs)
     monkeypatch.setitem(untrained.ARCHITECTURES, "htdemucs_ft", small_bag)
     monkeypatch.chdir(tmp_path)
-    soundfile.write(tmp_path / "song.wav", synthetic_song(12000, 8000).T, 8000)
+    (tmp_path / "music").mkdir()
+    for name in ("song.wav", "music/other.wav"):
+        soundfile.write(tmp_path / name, synthetic_song(12000, 8000).T, 8000)
     return tmp_path
 
 
@@ -54,7 +56,12 @@ def test_commands_run(workplace: Path) -> None:
         ]
         result = runner.invoke(app, typed)
         assert result.exit_code == 0, f"{arguments}: {result.output}"
-    assert sorted(file.name for file in workplace.rglob("stems/**/*.wav")) == ["no_vocals.wav", "vocals.wav"]
+    assert sorted(file.name for file in workplace.rglob("stems/**/*.wav")) == [
+        "drums.wav",
+        "no_vocals.wav",
+        "vocals.wav",
+        "vocals.wav",
+    ]
 
 
 def test_plain_commands_do_what_make_does() -> None:

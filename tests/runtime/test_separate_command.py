@@ -18,7 +18,7 @@ from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.runtime.encoding import RawStem
 from onnx_demucs_compiler.runtime.graph import Graph
 
-STEMS = ["bass.wav", "drums.wav", "vocals.wav"]
+STEMS = ["bass.wav", "drums.wav", "stems.json", "vocals.wav"]
 
 
 def fails_cleanly(result: Result, exit_code: int, *parts: str) -> None:
@@ -46,7 +46,7 @@ def truncated_flac(path: Path) -> None:
 
 BAD_SONGS = [
     ("missing.wav", lambda path: None, "no such file"),
-    ("folder.wav", Path.mkdir, "not a file"),
+    ("folder.wav", Path.mkdir, "there is no song in this folder"),
     ("empty.wav", Path.touch, "empty (0 bytes)"),
     ("text.mp3", lambda path: path.write_text("la la la " * 500), "cannot be read as audio"),
     ("bare.raw", lambda path: path.write_bytes(bytes(1000)), "cannot be read as audio"),
@@ -240,7 +240,7 @@ def test_failed_encoding_keeps_the_old_stems(
     artifact: Path, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("separate", artifact, song, "-o", out)
-    before = {path: path.read_bytes() for path in out.rglob("*.wav")}
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
     assert sorted(path.name for path in before) == STEMS
     encode = RawStem.encode
 
@@ -280,13 +280,18 @@ def test_prints_what_it_wrote(artifact: Path, song: Path, out: Path) -> None:
     folder = out / "untrained_tiny_seed=0" / "song"
     assert result.stdout.split() == [str(folder / f"{name}.wav") for name in ("drums", "bass", "vocals")]
     assert sorted(path.name for path in folder.iterdir()) == STEMS
-    assert {soundfile.info(path).subtype for path in folder.iterdir()} == {"PCM_16"}
+    assert {soundfile.info(path).subtype for path in folder.glob("*.wav")} == {"PCM_16"}
 
 
 def test_quiet(artifact: Path, song: Path, out: Path) -> None:
     result = run("separate", artifact, song, "-o", out, "--quiet", "--format", "flac")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
-    assert sorted(path.name for path in out.rglob("*.*")) == ["bass.flac", "drums.flac", "vocals.flac"]
+    assert sorted(path.name for path in out.rglob("*.*")) == [
+        "bass.flac",
+        "drums.flac",
+        "stems.json",
+        "vocals.flac",
+    ]
 
 
 def test_json(artifact: Path, song: Path, out: Path) -> None:

@@ -103,7 +103,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit} + 1, {limit} + 1))
     arguments = command("separate", model, song, "-o", out, "--float32", code=code)
     finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
-    assert finished.stderr == "error: File too large\n"
+    assert finished.stderr == f"error: {song}: File too large\n"
     assert not out.exists()
 
 

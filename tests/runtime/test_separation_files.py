@@ -96,7 +96,7 @@ def test_two_stems_by_subtraction(separator: Separator, song: Path, mix: np.ndar
 
 def test_two_stems_alone(separator: Separator, song: Path, out: Path) -> None:
     separator.separate_file(song, out, two_stems="bass", other_method="none")
-    assert [path.name for path in out.rglob("*.*")] == ["bass.wav"]
+    assert [path.name for path in out.rglob("*.wav")] == ["bass.wav"]
 
 
 def test_mono_is_copied_to_every_channel(separator: Separator, mix: np.ndarray, tmp_path: Path) -> None:
