@@ -12,9 +12,15 @@ import soundfile
 import soxr
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.runtime.channels import channels_left_out, downmix_matrix
+from onnx_demucs_compiler.runtime import media
+from onnx_demucs_compiler.runtime.channels import channels_left_out, downmix_matrix, layout_of
 from onnx_demucs_compiler.runtime.containers import find_parts, first_byte, stream_parts
-from onnx_demucs_compiler.runtime.containers.kinds import BEGINNING, conversion, describe_unreadable
+from onnx_demucs_compiler.runtime.containers.kinds import (
+    BEGINNING,
+    conversion,
+    foreign_kind,
+    kind_without_audio,
+)
 from onnx_demucs_compiler.runtime.containers.part import Part, Span, read_at
 from onnx_demucs_compiler.runtime.stderr import unheard
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from numpy.typing import NDArray
+
+    from onnx_demucs_compiler.runtime.channels import Layout
 
     Audio = NDArray[np.float32]
 
@@ -53,21 +61,23 @@ def check_song(path: Path, channels: int, *, downmix: bool = False) -> list[str]
     """
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    rates, seconds = [], []
-    warnings: list[str] = []
     with path.open("rb") as file:
         if not file.read(1):
             raise CompilerError(f"{path}: the file is empty (0 bytes)")
         parts = _parts(file)
-        for part in parts:
-            with _open(path, file, part) as (sound, _):
-                if 1 < sound.channels < channels:
-                    raise CompilerError(
-                        f"{path}: has {sound.channels} channels, and the model takes {channels}"
-                    )
-                warnings += _of_channels(path, sound, channels, downmix=downmix)
-                rates.append(sound.samplerate)
-                seconds.append(Fraction(sound.frames, sound.samplerate))
+        if not parts:
+            return _check_track(path, file, channels, downmix=downmix)
+        return _check_parts(path, file, parts, channels, downmix=downmix)
+
+
+def _check_parts(path: Path, file: BinaryIO, parts: list[Part], channels: int, *, downmix: bool) -> list[str]:
+    rates, seconds = [], []
+    warnings: list[str] = []
+    for part in parts:
+        with _open(path, file, part) as (sound, _):
+            warnings += _check_channels(path, layout_of(sound), channels, downmix=downmix)
+            rates.append(sound.samplerate)
+            seconds.append(Fraction(sound.frames, sound.samplerate))
     there = sum(seconds, Fraction(0))
     if there == 0:
         raise CompilerError(f"{path}: the file holds no audio (0 seconds)")
@@ -79,15 +89,27 @@ def check_song(path: Path, channels: int, *, downmix: bool = False) -> list[str]
     return list(dict.fromkeys(warnings))
 
 
-def _of_channels(path: Path, sound: soundfile.SoundFile, channels: int, *, downmix: bool) -> list[str]:
+def _check_track(path: Path, file: BinaryIO, channels: int, *, downmix: bool) -> list[str]:
+    with _open_track(path, file) as track:
+        warnings = _check_channels(path, track.layout, channels, downmix=downmix)
+        if track.tracks > 1:
+            warnings.append(f"{path}: has {track.tracks} sound tracks, of which one is taken")
+        return warnings
+
+
+def _check_channels(path: Path, layout: Layout, channels: int, *, downmix: bool) -> list[str]:
     """Warnings of channels left out; none for a mix of all.
 
-    It fails where no such mix is known.
+    Raises:
+        CompilerError: there are too few.
+        UsageError: they are to be mixed, and no such mix is known.
     """
+    if 1 < layout.channels < channels:
+        raise CompilerError(f"{path}: has {layout.channels} channels, and the model takes {channels}")
     if downmix:
-        downmix_matrix(path, sound, channels)
+        downmix_matrix(path, layout, channels)
         return []
-    return channels_left_out(path, sound, channels)
+    return channels_left_out(path, layout, channels)
 
 
 def _miscounted(path: Path, counted: Fraction, there: Fraction, rate: int) -> str:
@@ -117,18 +139,50 @@ def read_blocks(path: Path, sample_rate: int, channels: int, *, downmix: bool = 
     Raises:
         CompilerError: a sample is not a finite number, or the file is damaged.
     """
-    seconds = 0.0
     with path.open("rb") as file:
-        for part in _parts(file):
+        parts = _parts(file)
+        if not parts:
+            with _open_track(path, file) as track:
+                blocks = track.blocks(_block_size(track.samplerate, sample_rate))
+                decoded = _finite(path, track.samplerate, 0.0, blocks)
+                matrix = downmix_matrix(path, track.layout, channels) if downmix else None
+                yield from _converted(decoded, track.samplerate, sample_rate, channels, matrix)
+            return
+        seconds = 0.0
+        for part in parts:
             with _open(path, file, part) as (sound, span):
-                matrix = downmix_matrix(path, sound, channels) if downmix else None
-                decoded = _decode(path, sound, span, sample_rate, seconds)
-                blocks = (convert_channels(block, channels, matrix) for block in decoded)
-                if sound.samplerate == sample_rate:
-                    yield from blocks
-                else:
-                    yield from _resample(blocks, sound.samplerate, sample_rate, channels)
+                blocks = _decode(path, sound, span, sample_rate, seconds)
+                decoded = _finite(path, sound.samplerate, seconds, blocks)
+                matrix = downmix_matrix(path, layout_of(sound), channels) if downmix else None
+                yield from _converted(decoded, sound.samplerate, sample_rate, channels, matrix)
                 seconds += sound.frames / sound.samplerate
+
+
+def _converted(
+    decoded: Iterator[Audio], source_rate: int, sample_rate: int, channels: int, matrix: Audio | None
+) -> Iterator[Audio]:
+    blocks = (convert_channels(block, channels, matrix) for block in decoded)
+    return blocks if source_rate == sample_rate else _resample(blocks, source_rate, sample_rate, channels)
+
+
+def _finite(path: Path, rate: int, began: float, blocks: Iterator[Audio]) -> Iterator[Audio]:
+    """Blocks ``[C, n]``, if their samples are numbers.
+
+    At ``rate`` in Hz, of a part that begins after ``began`` seconds.
+
+    Raises:
+        CompilerError: a sample is not a finite number.
+    """
+    position = 0
+    for block in blocks:
+        bad = first_bad_sample(block)
+        if bad is not None:
+            time = began + (position + bad) / rate
+            raise CompilerError(
+                f"{path}: the sample at {time:.3f} s is not a finite number (NaN or infinity)"
+            )
+        yield block
+        position += block.shape[1]
 
 
 def read_excerpt(path: Path, channels: int, samples: int, sample_rate: int) -> Audio:
@@ -176,24 +230,53 @@ def first_bad_sample(block: Audio) -> int | None:
 
 
 def _parts(file: BinaryIO) -> list[Part]:
+    """The recordings that libsndfile can read; none where FFmpeg is to."""
     parts = find_parts(file)
-    if _opens(file, parts[0]) or describe_unreadable(_beginning(file), ""):
+    if _format(file, parts[0]) not in (None, "MP3"):  # of MPEG audio libsndfile does not know the end
         return parts
+    beginning = _beginning(file)
+    if kind_without_audio(beginning):
+        return parts
+    if foreign_kind(beginning):
+        return []
     frames = stream_parts(file, parts[0].start, parts[-1].end)
-    return frames or [replace(part, tells_end=False) for part in parts]
+    if frames:
+        return frames
+    parts = [replace(part, tells_end=False) for part in parts]
+    return parts if _format(file, parts[0]) or not media.is_installed() else []
 
 
-def _opens(file: BinaryIO, part: Part) -> bool:
-    """True if libsndfile knows the format; of MPEG audio not its end."""
+def _format(file: BinaryIO, part: Part) -> str | None:
+    """The name that libsndfile has for a part's format, if any."""
     try:
         with unheard(), soundfile.SoundFile(Span(file, part)) as sound:
-            return bool(sound.format != "MP3")
+            return str(sound.format)
     except soundfile.LibsndfileError:
-        return False
+        return None
 
 
 def _beginning(file: BinaryIO) -> bytes:
     return read_at(file, first_byte(file), BEGINNING)
+
+
+@contextmanager
+def _open_track(path: Path, file: BinaryIO) -> Iterator[media.Track]:
+    kind = foreign_kind(_beginning(file))
+    if not media.is_installed():
+        raise CompilerError(
+            f"{path}: is {kind}, which needs FFmpeg's libraries: {media.INSTALL}, or convert it: "
+            f"{conversion(path.name)}"
+        )
+    try:
+        with media.open_track(file) as track:
+            yield track
+    except media.TrackError as error:
+        raise CompilerError(f"{path}: {f'is {kind}: ' if kind else ''}{error}") from error
+
+
+def _block_size(rate: int, sample_rate: int) -> int:
+    """Samples of a block that is :data:`BLOCK` at most once at ``sample_rate``."""
+    return min(BLOCK, max(1, BLOCK * rate // sample_rate))
 
 
 @contextmanager
@@ -204,8 +287,9 @@ def _open(path: Path, file: BinaryIO, part: Part) -> Iterator[tuple[soundfile.So
             sound = soundfile.SoundFile(span)
     except soundfile.LibsndfileError as error:
         span.raise_error()
-        kind = describe_unreadable(_beginning(file), path.name)
-        raise CompilerError(f"{path}: {kind or f'cannot be read as audio ({error.error_string})'}") from error
+        kind = kind_without_audio(_beginning(file))
+        problem = f"is {kind}" if kind else f"cannot be read as audio ({error.error_string})"
+        raise CompilerError(f"{path}: {problem}") from error
     span.raise_error()
     span.forget_reads()
     with sound:
@@ -226,7 +310,7 @@ def _decode(
         sample_rate: in Hz.
         began: the seconds of the song that come before the recording.
     """
-    frames = min(BLOCK, max(1, BLOCK * sound.samplerate // sample_rate))
+    frames = _block_size(sound.samplerate, sample_rate)
     position = 0
     while True:
         try:
@@ -239,12 +323,6 @@ def _decode(
         span.raise_error()
         if block.shape[1] == 0:
             break
-        bad = first_bad_sample(block)
-        if bad is not None:
-            time = began + (position + bad) / sound.samplerate
-            raise CompilerError(
-                f"{path}: the sample at {time:.3f} s is not a finite number (NaN or infinity)"
-            )
         yield block
         position += block.shape[1]
     if position < sound.frames:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soundfile
@@ -58,17 +58,27 @@ STEREO = {
 """What left and right get of each channel; see :func:`downmix_matrix`."""
 
 
-def positions_of(sound: soundfile.SoundFile) -> tuple[tuple[str, ...], bool]:
-    """The names of a file's channels, and whether the file states them.
+class Layout(NamedTuple):
+    """The channels of a file.
 
-    Returns:
-        The names, none where nobody knows; and True, or False where they are those of :data:`USUAL`.
+    Attributes:
+        channels: their number.
+        names: in their order; none where nobody knows.
+        told: whether the file states them; False where they are those of :data:`USUAL`.
     """
+
+    channels: int
+    names: tuple[str, ...]
+    told: bool
+
+
+def layout_of(sound: soundfile.SoundFile) -> Layout:
+    """The layout of what libsndfile opened."""
     told = _channel_map(sound)
     if told is not None:
-        return told, True
+        return Layout(sound.channels, told, told=True)
     usual = (VORBIS if sound.format == "OGG" else USUAL).get(sound.channels, ())
-    return usual, sound.format in ("FLAC", "OGG")
+    return Layout(sound.channels, usual, told=sound.format in ("FLAC", "OGG"))
 
 
 def _channel_map(sound: soundfile.SoundFile) -> tuple[str, ...] | None:
@@ -86,19 +96,19 @@ def _channel_map(sound: soundfile.SoundFile) -> tuple[str, ...] | None:
     return tuple(names) if len(set(names)) == sound.channels else ()
 
 
-def channels_left_out(path: Path, sound: soundfile.SoundFile, channels: int) -> list[str]:
+def channels_left_out(path: Path, layout: Layout, channels: int) -> list[str]:
     """A warning of the channels the model does not get, if any."""
-    if channels == 1 or sound.channels <= channels:
+    if channels == 1 or layout.channels <= channels:
         return []
-    names, told = positions_of(sound)
+    names, told = layout.names, layout.told
     listed = f" ({', '.join(names)}{'' if told else ', in the usual order'})" if names else ""
     taken = " and ".join(names[:channels]) if names else f"the first {channels}"
     mixes = channels == 2 and {*FRONT} <= {*names}
     advice = "separate with --downmix mixes all of them" if mixes else "mix it beforehand to keep the others"
-    return [f"{path}: has {sound.channels} channels{listed}, of which only {taken} are taken; {advice}"]
+    return [f"{path}: has {layout.channels} channels{listed}, of which only {taken} are taken; {advice}"]
 
 
-def downmix_matrix(path: Path, sound: soundfile.SoundFile, channels: int) -> Audio | None:
+def downmix_matrix(path: Path, layout: Layout, channels: int) -> Audio | None:
     """The matrix that mixes more than two channels to one or two.
 
     Centre and surround channels go to left and right 3 dB down, and the LFE nowhere: L' = L + 0.7071 C +
@@ -111,7 +121,7 @@ def downmix_matrix(path: Path, sound: soundfile.SoundFile, channels: int) -> Aud
 
     Args:
         path: of the file, for messages.
-        sound: the file.
+        layout: of the file.
         channels: of the model.
 
     Returns:
@@ -120,14 +130,14 @@ def downmix_matrix(path: Path, sound: soundfile.SoundFile, channels: int) -> Aud
     Raises:
         UsageError: the model takes more than two channels, or nobody knows what the file's are.
     """
-    if sound.channels <= 2 or sound.channels == channels:
+    if layout.channels <= 2 or layout.channels == channels:
         return None
-    names, _ = positions_of(sound)
+    names = layout.names
     if channels > 2:
         raise UsageError(f"--downmix makes one channel or two, and the model takes {channels}; leave it out")
     if not {*FRONT} <= {*names}:
         raise UsageError(
-            f"{path}: its {sound.channels} channels are of no known layout; mix it to stereo beforehand, or "
+            f"{path}: its {layout.channels} channels are of no known layout; mix it to stereo beforehand, or "
             "leave out --downmix"
         )
     stereo = np.array([STEREO[name] for name in names], np.float32).T

@@ -14,6 +14,7 @@ from tiny_model import TinyModel
 
 from onnx_demucs_compiler.cli.excerpt import excerpt_signal
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime import media
 from onnx_demucs_compiler.runtime.audio import check_song, read_blocks, read_excerpt
 from onnx_demucs_compiler.runtime.containers.part import Span
 
@@ -353,11 +354,14 @@ KINDS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", ["a song.mp3", "x.wav", "x"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_song_by_its_bytes(kind: str, name: str, tmp_path: Path) -> None:
+def test_no_song_by_its_bytes(kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "is_installed", lambda: False)
     beginning, told = KINDS[kind]
     path = tmp_path / name
     path.write_bytes(beginning + bytes(5000))
-    command = "which is not read here; convert it first: ffmpeg -i "
+    command = (
+        "which needs FFmpeg's libraries: pip install 'onnx-demucs-compiler[media]', or convert it: ffmpeg -i "
+    )
     command += {"a song.mp3": "'a song.mp3' 'a song.wav'", "x.wav": "x.wav x.flac", "x": "x x.wav"}[name]
     with pytest.raises(CompilerError, match=re.escape(told + command if told.endswith(", ") else told) + "$"):
         check_song(path, 2)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-CONVERTIBLE = (
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FOREIGN = (
     (rb"....ftyp(M4A|M4B|M4P)", "an MPEG-4 audio file (M4A: AAC or ALAC)"),
     (rb"....ftypqt", "a QuickTime movie"),
     (rb"....(ftyp|moov|mdat|wide|free|skip)", "an MPEG-4 file (MP4)"),
@@ -32,7 +36,7 @@ CONVERTIBLE = (
     (rb"\x47.{187}\x47", "an MPEG transport stream"),
     (rb"BW64", "a BW64 file"),
 )
-"""Patterns of the first bytes, and what such a file is: audio or video that other programs convert."""
+"""Patterns of the first bytes, and what such a file is: audio or video that FFmpeg may read."""
 
 NO_AUDIO = (
     (rb"(?i)\s*<(!doctype html|html|head|body|script)", "an HTML page, as a download that failed leaves"),
@@ -60,20 +64,26 @@ BEGINNING = 4096
 """The bytes that the patterns are tried on."""
 
 
-def describe_unreadable(beginning: bytes, name: str) -> str | None:
-    """Describe a file and its conversion; None if its bytes tell nothing.
+def kind_without_audio(beginning: bytes) -> str | None:
+    """Describe a file that holds no audio; None for any other.
 
     Args:
         beginning: its first :data:`BEGINNING` bytes, behind an ID3v2 tag if it has one.
-        name: of the file, for the command that converts it.
     """
-    for pattern, kind in NO_AUDIO:
-        if re.match(pattern, beginning, re.DOTALL):
-            return f"is {kind}"
-    for pattern, kind in CONVERTIBLE:
-        if re.match(pattern, beginning, re.DOTALL):
-            return f"is {kind}, which is not read here; convert it first: {conversion(name)}"
-    return None
+    return _first_match(NO_AUDIO, beginning)
+
+
+def foreign_kind(beginning: bytes) -> str | None:
+    """Describe audio that libsndfile does not read; None for anything else.
+
+    Args:
+        beginning: as for :func:`kind_without_audio`.
+    """
+    return _first_match(FOREIGN, beginning)
+
+
+def _first_match(patterns: Iterable[tuple[bytes, str]], beginning: bytes) -> str | None:
+    return next((kind for pattern, kind in patterns if re.match(pattern, beginning, re.DOTALL)), None)
 
 
 def conversion(name: str) -> str:
