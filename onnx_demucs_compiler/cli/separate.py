@@ -20,7 +20,7 @@ def separate(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
     songs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="SONG...", help="wav, flac, mp3, ogg, …, or folders."),
+        typer.Argument(metavar="SONG...", help="wav, flac, mp3, ogg, m4a, …, or folders."),
     ] = None,
     song_list: Annotated[
         str | None,
@@ -51,8 +51,18 @@ def separate(
             "--downmix", help="Mix surround channels to stereo (ITU-R BS.775), not the first two alone."
         ),
     ] = False,
-    format: Annotated[Literal["wav", "flac"], typer.Option(help="16-bit files of this format.")] = "wav",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        Literal["wav", "flac", "mp3", "m4a", "stem.mp4"],
+        typer.Option(help="wav and flac of 16 bits, MP3, AAC in m4a, or one stem.mp4 for DJ software."),
+    ] = "wav",
+    int24: Annotated[bool, typer.Option("--int24", help="24-bit samples (wav and flac).")] = False,
     float32: Annotated[bool, typer.Option("--float32", help="32-bit float samples (wav only).")] = False,
+    mp3_bitrate: Annotated[
+        int | None, typer.Option(metavar="KBITS", help="Of MP3, in kbit/s.", show_default="320")
+    ] = None,
+    rate: Annotated[
+        Literal["model", "source"], typer.Option(help="Sample rate of the stems: the model's or the song's.")
+    ] = "model",
     clip_mode: Annotated[
         Literal["rescale", "clamp", "none"],
         typer.Option(help="Against clipping: rescale the whole stem if need be, clamp samples, or nothing."),
@@ -79,7 +89,7 @@ def separate(
     from onnx_demucs_compiler.runtime import Encoding, Separator
     from onnx_demucs_compiler.runtime.stderr import heard
 
-    encoding = Encoding(format, float32, clip_mode)
+    encoding = Encoding(format, float32, clip_mode, int24, mp3_bitrate)
     named, found = _songs(songs or [], song_list, out)
     if summary is not None:
         check_writable(summary)
@@ -97,6 +107,7 @@ def separate(
             two_stems=two_stems,
             other_method=other_method,
             downmix=downmix,
+            rate=rate,
             resume=resume,
             progress=bars.show,
         ):

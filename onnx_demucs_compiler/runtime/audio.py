@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-import soxr
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime import media
@@ -22,6 +21,7 @@ from onnx_demucs_compiler.runtime.containers.kinds import (
     kind_without_audio,
 )
 from onnx_demucs_compiler.runtime.containers.part import Part, Span, read_at
+from onnx_demucs_compiler.runtime.resampling import resample
 from onnx_demucs_compiler.runtime.stderr import unheard
 
 if TYPE_CHECKING:
@@ -124,7 +124,37 @@ def _miscounted(path: Path, counted: Fraction, there: Fraction, rate: int) -> st
     return f"{claim}, and the file holds only {truth}; it was cut short or damaged"
 
 
-def read_blocks(path: Path, sample_rate: int, channels: int, *, downmix: bool = False) -> Iterator[Audio]:
+@dataclass
+class Duration:
+    """The length of a song, known when it is read.
+
+    Attributes:
+        rate: of its first recording, in Hz.
+        seconds: of all.
+    """
+
+    rate: int = 0
+    seconds: Fraction = Fraction(0)
+
+    def add(self, samples: int, rate: int) -> None:
+        """Add a recording of so many samples per channel."""
+        self.rate = self.rate or rate
+        self.seconds += Fraction(samples, rate)
+
+    @property
+    def samples(self) -> int:
+        """Samples per channel at :attr:`rate`."""
+        return round(self.seconds * self.rate)
+
+
+def read_blocks(
+    path: Path,
+    sample_rate: int,
+    channels: int,
+    *,
+    downmix: bool = False,
+    duration: Duration | None = None,
+) -> Iterator[Audio]:
     """Decode a song block by block.
 
     Args:
@@ -132,6 +162,7 @@ def read_blocks(path: Path, sample_rate: int, channels: int, *, downmix: bool = 
         sample_rate: in Hz; the song is resampled to it where it has another.
         channels: of the blocks; see :func:`convert_channels`.
         downmix: mix more than two channels as :func:`downmix_matrix` says.
+        duration: grows as the song is read.
 
     Yields:
         float32 ``[channels, n]``, of about :data:`BLOCK` samples each.
@@ -139,36 +170,35 @@ def read_blocks(path: Path, sample_rate: int, channels: int, *, downmix: bool = 
     Raises:
         CompilerError: a sample is not a finite number, or the file is damaged.
     """
+    duration = duration or Duration()
     with path.open("rb") as file:
         parts = _parts(file)
         if not parts:
             with _open_track(path, file) as track:
                 blocks = track.blocks(_block_size(track.samplerate, sample_rate))
-                decoded = _finite(path, track.samplerate, 0.0, blocks)
+                decoded = _finite(path, track.samplerate, duration, blocks)
                 matrix = downmix_matrix(path, track.layout, channels) if downmix else None
                 yield from _converted(decoded, track.samplerate, sample_rate, channels, matrix)
             return
-        seconds = 0.0
         for part in parts:
             with _open(path, file, part) as (sound, span):
-                blocks = _decode(path, sound, span, sample_rate, seconds)
-                decoded = _finite(path, sound.samplerate, seconds, blocks)
+                blocks = _decode(path, sound, span, sample_rate, float(duration.seconds))
+                decoded = _finite(path, sound.samplerate, duration, blocks)
                 matrix = downmix_matrix(path, layout_of(sound), channels) if downmix else None
                 yield from _converted(decoded, sound.samplerate, sample_rate, channels, matrix)
-                seconds += sound.frames / sound.samplerate
 
 
 def _converted(
     decoded: Iterator[Audio], source_rate: int, sample_rate: int, channels: int, matrix: Audio | None
 ) -> Iterator[Audio]:
     blocks = (convert_channels(block, channels, matrix) for block in decoded)
-    return blocks if source_rate == sample_rate else _resample(blocks, source_rate, sample_rate, channels)
+    return resample(blocks, source_rate, sample_rate, channels)
 
 
-def _finite(path: Path, rate: int, began: float, blocks: Iterator[Audio]) -> Iterator[Audio]:
+def _finite(path: Path, rate: int, duration: Duration, blocks: Iterator[Audio]) -> Iterator[Audio]:
     """Blocks ``[C, n]``, if their samples are numbers.
 
-    At ``rate`` in Hz, of a part that begins after ``began`` seconds.
+    At ``rate`` in Hz, of a recording that follows on ``duration``.
 
     Raises:
         CompilerError: a sample is not a finite number.
@@ -177,12 +207,13 @@ def _finite(path: Path, rate: int, began: float, blocks: Iterator[Audio]) -> Ite
     for block in blocks:
         bad = first_bad_sample(block)
         if bad is not None:
-            time = began + (position + bad) / rate
+            time = float(duration.seconds) + (position + bad) / rate
             raise CompilerError(
                 f"{path}: the sample at {time:.3f} s is not a finite number (NaN or infinity)"
             )
         yield block
         position += block.shape[1]
+    duration.add(position, rate)
 
 
 def read_excerpt(path: Path, channels: int, samples: int, sample_rate: int) -> Audio:
@@ -334,10 +365,3 @@ def _decode(
             f"{path}: {span.unread} bytes behind the {position} samples that its header counts cannot be "
             f"read; convert it first: {conversion(path.name)}"
         )
-
-
-def _resample(blocks: Iterator[Audio], source_rate: int, target_rate: int, channels: int) -> Iterator[Audio]:
-    stream = soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32")
-    for block in blocks:
-        yield stream.resample_chunk(np.ascontiguousarray(block.T)).T
-    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.runtime.audio import check_song, read_blocks
+from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.runtime.audio import Duration, check_song, read_blocks
 from onnx_demucs_compiler.runtime.encoding import Encoding, RawAudio, RawStem
 from onnx_demucs_compiler.runtime.manifest import MANIFEST, FileRecord, Manifest
 from onnx_demucs_compiler.runtime.output import (
@@ -19,8 +19,12 @@ from onnx_demucs_compiler.runtime.output import (
     safe_name,
     stem_files,
 )
+from onnx_demucs_compiler.runtime.resampling import Resampler
+from onnx_demucs_compiler.runtime.sink import Sink
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
+from onnx_demucs_compiler.runtime.stem_mp4 import check_stems, encode_stems
 from onnx_demucs_compiler.runtime.stems import missing_sources, mixdowns
+from onnx_demucs_compiler.runtime.tags import read_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.runtime.songs import Song
     from onnx_demucs_compiler.runtime.stems import Mixdown, OtherMethod
 
+    Rate = Literal["model", "source"]
+
     Parts = Iterable[tuple[Audio, Audio]]
     """Parts of a mix ``[C, n]``, each with its sources ``[S, C, n]``."""
 
@@ -40,7 +46,7 @@ class SeparatedSong:
     """The result for a song.
 
     Attributes:
-        files: the stems written, by name.
+        files: the stems written, by name; of ``stem.mp4`` the one file, as ``stems``.
         audio_seconds: how long the song is.
         processing_seconds: how long it took.
         warnings: what the listener should know of the stems or the song, a line each.
@@ -65,6 +71,7 @@ class Order:
         other_method: what the complement is; see :func:`~.stems.mixdowns`.
         downmix: mix surround channels to the model's; see :func:`~.channels.downmix_matrix`.
         overlap: of the segments.
+        rate: of the stems: the ``model``'s, or their song's (``source``).
         resume: leave songs alone whose stems are complete.
         folders: those of all its songs.
     """
@@ -75,6 +82,7 @@ class Order:
     other_method: OtherMethod
     downmix: bool
     overlap: float
+    rate: Rate = "model"
     resume: bool = False
     folders: OutputFolders = field(init=False, repr=False)
 
@@ -89,9 +97,22 @@ class Order:
             UsageError: the model has no source ``two_stems``, or not all that would be added up; or two
                 stems' files are one on some system.
         """
+        if self.encoding.format == "stem.mp4":
+            check_stems(metadata.sources, self.two_stems)
+            if self.rate == "source":
+                raise UsageError("stem.mp4 has the model's sample rate; leave out --rate source")
         stems = mixdowns(metadata.sources, self.two_stems, self.other_method, missing_sources(metadata))
         stem_files(self.out_dir, stems, self.encoding.format)
         return stems
+
+    def files(self, folder: Path, stems: Iterable[str]) -> dict[str, Path]:
+        """The files to write, by the stems' names.
+
+        A file of all is called ``stems``.
+        """
+        if self.encoding.format == "stem.mp4":
+            return {"stems": folder / f"{folder.name.removesuffix('.stem')}.stem.mp4"}
+        return stem_files(folder, stems, self.encoding.format)
 
     def settings(self, metadata: ArtifactMetadata) -> dict[str, Any]:
         """All that stems depend on besides the song, for the manifest."""
@@ -101,6 +122,7 @@ class Order:
             "digest": metadata.digest,
             "overlap": self.overlap,
             "downmix": self.downmix,
+            "rate": self.rate,
             "other_method": self.other_method if self.two_stems else None,
             **asdict(self.encoding),
         }
@@ -124,7 +146,7 @@ class Job:
         self._metadata = metadata
         self._stems = order.stems(metadata)
         self._folder = order.out_dir / safe_name(metadata.model) / song.folder
-        self._files = stem_files(self._folder, self._stems, order.encoding.format)
+        self._files = order.files(self._folder, self._stems)
         self._kept = ExitStack()
         self._cancelled = False
         self._seconds = 0.0
@@ -145,7 +167,8 @@ class Job:
         """Read the song, at the model's rate and with its channels.
 
         Raises:
-            CompilerError: the song is no usable audio, or the output cannot be written.
+            CompilerError: the song is no usable audio, the output cannot be written, or its format has no
+                such rate.
             UsageError: its channels are to be mixed, and nobody knows how.
             OSError: reading or writing failed, as on a full disk.
         """
@@ -155,11 +178,19 @@ class Job:
         check_targets([*self._files.values(), self._folder / MANIFEST], path)
         self._scratch = self._kept.enter_context(order.folders.scratch(self._folder))
         self._mix = RawAudio(self._scratch / ".song.f32", metadata.audio_channels)
-        blocks = read_blocks(path, metadata.sample_rate, metadata.audio_channels, downmix=order.downmix)
+        duration = Duration()
+        blocks = read_blocks(
+            path, metadata.sample_rate, metadata.audio_channels, downmix=order.downmix, duration=duration
+        )
         self.statistics = TrackStatistics.of(self._keep(blocks))
         if self.statistics.length == 0:
             raise CompilerError(f"{path}: the file holds no audio (0 seconds)")
-        self._record = FileRecord.of(path)
+        self._rate, self._length = metadata.sample_rate, self.statistics.length
+        if order.rate == "source":
+            self._rate, self._length = duration.rate, duration.samples
+        if order.encoding.codec:
+            order.encoding.codec.check(self._rate, metadata.audio_channels)
+        self._record, self._tags = FileRecord.of(path), read_tags(path)
         self._seconds += monotonic() - began
 
     def separate(self, stream: Callable[[Iterable[Audio], TrackStatistics], Parts]) -> None:
@@ -177,9 +208,15 @@ class Job:
         self._raw = {
             name: RawStem(self._scratch / f"{safe_name(name)}.f32", channels) for name in self._stems
         }
+        resamplers = {
+            name: Resampler(self._metadata.sample_rate, self._rate, channels, self._length)
+            for name in self._stems
+        }
         for mix, estimates in stream(self._mix.blocks(), self.statistics):
             for name, mixdown in self._stems.items():
-                self._raw[name].append(mixdown(mix, estimates))
+                self._raw[name].append(resamplers[name].push(mixdown(mix, estimates)))
+        for name, resampler in resamplers.items():
+            self._raw[name].append(resampler.flush())
         self._seconds += monotonic() - began
 
     def write(self) -> SeparatedSong:
@@ -189,12 +226,14 @@ class Job:
             OSError: writing failed, as on a full disk.
         """
         began = monotonic()
-        rate = self._metadata.sample_rate
         written = {name: self._scratch / file.name for name, file in self._files.items()}
-        for name, file in written.items():
-            self._go_on()
-            self._raw[name].encode(file, rate, self._order.encoding)
-        seconds = self.statistics.length / rate
+        if self._order.encoding.format == "stem.mp4":
+            self._write_stem_file(written["stems"])
+        else:
+            for name, file in written.items():
+                self._go_on()
+                self._raw[name].encode(file, self._rate, self._order.encoding, self._tags)
+        seconds = self.statistics.length / self._metadata.sample_rate
         self._manifest(written, seconds).write(self._scratch / MANIFEST)
         publish([*written.values(), self._scratch / MANIFEST], self._folder)
         self._seconds += monotonic() - began
@@ -207,6 +246,14 @@ class Job:
     def cancel(self) -> None:
         """Let a step under way in another thread end in an error."""
         self._cancelled = True
+
+    def _write_stem_file(self, file: Path) -> None:
+        stems = list(self._raw.values())
+        with Sink(file, "w+b") as sink:
+            encode_stems(
+                sink, self._mix, stems, list(self._raw), self._rate, self._order.encoding, self._tags
+            )
+            sink.check()
 
     def _manifest(self, written: Mapping[str, Path], seconds: float) -> Manifest:
         return Manifest(

@@ -29,6 +29,9 @@ DEMUXERS = (
 )
 """The formats that files may have: none that names other files, and not MP3, which any bytes may be."""
 
+TAGGED = f"{DEMUXERS},mp3"
+"""The formats that tags are read from."""
+
 POSITIONS = {
     "FL": "left", "FR": "right", "FC": "centre", "LFE": "LFE", "BL": "rear left", "BR": "rear right",
     "FLC": "left of centre", "FRC": "right of centre", "BC": "rear centre", "SL": "side left",
@@ -163,8 +166,8 @@ def open_track(file: BinaryIO) -> Iterator[Track]:
 
 
 @contextmanager
-def open_container(file: BinaryIO) -> Iterator[Any]:
-    """Open a file of one of :data:`DEMUXERS` with PyAV.
+def open_container(file: BinaryIO, formats: str = DEMUXERS) -> Iterator[Any]:
+    """Open a file of one of some formats with PyAV.
 
     Raises:
         TrackError: FFmpeg's libraries do not read it.
@@ -172,7 +175,7 @@ def open_container(file: BinaryIO) -> Iterator[Any]:
     """
     import av
 
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    options = {"format_whitelist": formats, "protocol_whitelist": "none"}
     file.seek(0)
     try:
         container = av.open(file, "r", options=options, metadata_errors="replace")

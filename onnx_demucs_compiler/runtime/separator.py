@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from onnx_demucs_compiler.runtime.audio import Audio
-    from onnx_demucs_compiler.runtime.job import SeparatedSong
+    from onnx_demucs_compiler.runtime.job import Rate, SeparatedSong
     from onnx_demucs_compiler.runtime.pipeline import Outcome
     from onnx_demucs_compiler.runtime.stems import OtherMethod
 
@@ -121,6 +121,7 @@ class Separator:
         two_stems: str | None = None,
         other_method: OtherMethod = "add",
         downmix: bool = False,
+        rate: Rate = "model",
         progress: Progress | None = None,
     ) -> SeparatedSong:
         """Separate a song into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``.
@@ -132,14 +133,18 @@ class Separator:
         before every stem is complete; if anything goes wrong, nothing is left behind.
 
         Args:
-            song: what libsndfile reads (wav, flac, mp3, ogg, …), at any rate, mono or with at least the
+            song: what libsndfile reads (wav, flac, mp3, ogg, …), or with the extra ``media`` FFmpeg's
+                libraries (m4a, mkv, …), at any rate, mono or with at least the
                 model's channels.
             out_dir: made where it is missing; its parent is not.
-            encoding: 16-bit wav, rescaled where it would clip, when None.
+            encoding: 16-bit wav, rescaled where it would clip, when None. Tags and cover of the song go
+                with the stems, where ``media`` is installed.
             two_stems: a source to be written with its complement only.
             other_method: what the complement is; see :func:`~.stems.mixdowns`.
             downmix: mix surround channels to the model's, as :func:`~.channels.downmix_matrix` says, in place
                 of taking the first.
+            rate: of the stems: the ``model``'s, or the song's own (``source``), at which they are as long as
+                it is.
             progress: told the samples done and their number after each segment.
 
         Raises:
@@ -148,7 +153,7 @@ class Separator:
                 can be called what the song is, or two stems' files are one, on some system.
             OSError: reading or writing failed, as on a full disk.
         """
-        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix)
+        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, rate)
         with closing(Job(Song(Path(song)), order, self.metadata)) as job:
             job.decode()
             self._separate_job(job, progress)
@@ -163,6 +168,7 @@ class Separator:
         two_stems: str | None = None,
         other_method: OtherMethod = "add",
         downmix: bool = False,
+        rate: Rate = "model",
         resume: bool = False,
         progress: SongProgress | None = None,
     ) -> Iterator[Outcome]:
@@ -178,6 +184,7 @@ class Separator:
             two_stems: a source to be written with its complement only.
             other_method: what the complement is; see :func:`~.stems.mixdowns`.
             downmix: mix surround channels to the model's.
+            rate: of the stems: the ``model``'s, or each song's own (``source``).
             resume: pass over a song whose stems an earlier run completed with the same settings.
             progress: told the song, its samples done and their number after each segment.
 
@@ -188,7 +195,7 @@ class Separator:
             UsageError: no song can have what is asked for; see :meth:`separate_file`.
             OSError: the disk is full.
         """
-        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, resume)
+        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, rate, resume)
         order.stems(self.metadata)
 
         def separate(job: Job) -> None:
@@ -204,10 +211,13 @@ class Separator:
         two_stems: str | None,
         other_method: OtherMethod,
         downmix: bool,
+        rate: Rate,
         resume: bool = False,
     ) -> Order:
-        overlap = self._overlap
-        return Order(out_dir, encoding or Encoding(), two_stems, other_method, downmix, overlap, resume)
+        encoding = encoding or Encoding()
+        return Order(
+            out_dir, encoding, two_stems, other_method, downmix, self._overlap, rate=rate, resume=resume
+        )
 
     def _separate_job(self, job: Job, progress: Progress | None) -> None:
         job.separate(partial(self._stream, progress=progress))
