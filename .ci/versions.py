@@ -36,10 +36,14 @@ RUNTIME = (
     "tests/fixtures",
     "tests/robustness/test_audio.py",
     "tests/runtime/test_channels.py",
+    "tests/runtime/test_cores.py",
+    "tests/runtime/test_many_songs.py",
+    "tests/runtime/test_media.py",
     "tests/runtime/test_separate_command.py",
     "tests/runtime/test_separate_process.py",
     "tests/runtime/test_separation_files.py",
     "tests/runtime/test_session.py",
+    "tests/runtime/test_stem_formats.py",
     "tests/web/test_web_command.py",
 )
 """What runs without PyTorch, but for tests marked ``torch``; none of it skips for want of a package."""

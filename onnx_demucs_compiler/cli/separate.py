@@ -125,10 +125,10 @@ def separate(
         for outcome in outcomes:
             for file in outcome.result.files.values() if outcome.result else ():
                 typer.echo(file)
-    failed = [str(outcome.error) for outcome in outcomes if outcome.error]
+    failed = [outcome.error for outcome in outcomes if outcome.error]
     if failed:
         several = f"{len(failed)} of {len(outcomes)} songs failed: " if len(outcomes) > 1 else ""
-        raise CompilerError(several + "; ".join(failed))
+        raise CompilerError(several + "; ".join(map(str, failed))) from failed[0]
 
 
 def _songs(named: Iterable[Path], song_list: str | None, out: Path) -> "tuple[list[Song], list[Song]]":

@@ -119,7 +119,8 @@ class _Run:
             self.job.close()
 
     def _fail(self, error: CompilerError) -> None:
-        self.outcome = Outcome(self.song.path, error=error)
+        # Its traceback would hold this run, which holds it: a circle that keeps the session until the exit.
+        self.outcome = Outcome(self.song.path, error=error.with_traceback(None))
         self.close()
 
 
