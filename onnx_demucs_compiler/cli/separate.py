@@ -1,6 +1,7 @@
 """``onnx-demucs separate``: songs into stems, with a compiled model and no torch."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.runtime import Outcome, Song
+    from onnx_demucs_compiler.runtime.health import Health
 
 SUMMARY_BEGINS = '{"songs": ['
 
@@ -67,6 +69,15 @@ def separate(
         Literal["rescale", "clamp", "none"],
         typer.Option(help="Against clipping: rescale the whole stem if need be, clamp samples, or nothing."),
     ] = "rescale",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="auto, cpu, cuda, tensorrt, coreml, directml, webgpu, xnnpack, or a plug-in's library.",
+        ),
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="usable cores"),
@@ -94,7 +105,8 @@ def separate(
     if summary is not None:
         check_writable(summary)
         _check_no_loss(summary)
-    separator = Separator(model, threads=threads, overlap=overlap)
+    separator = Separator(model, threads=threads, overlap=overlap, device=device)
+    _tell_health(separator.health, quiet=quiet, as_json=as_json)
     _check(named, separator.metadata.audio_channels, downmix=downmix)
 
     outcomes: list[Outcome] = []
@@ -116,7 +128,7 @@ def separate(
             if outcome.result:
                 print_warnings(outcome.result.warnings, quiet=quiet)
 
-    told = _summary(outcomes)
+    told = _summary(outcomes, separator.health)
     if summary is not None:
         write_atomically(summary, f"{told}\n".encode())
     if as_json:
@@ -188,8 +200,20 @@ def _check_no_loss(summary: Path) -> None:
         raise UsageError(f"{summary} exists, and is no summary; give another name")
 
 
-def _summary(outcomes: "Iterable[Outcome]") -> str:
+def _tell_health(health: "Health", *, quiet: bool, as_json: bool) -> None:
+    """Warn if the CPU took over, or else tell the SNR."""
+    from onnx_demucs_compiler.cli.warning import print_warnings
+
+    if health.reason:
+        print_warnings([health.line], quiet=quiet)
+    elif health.line and not (quiet or as_json):
+        typer.echo(health.line)
+
+
+def _summary(outcomes: "Iterable[Outcome]", health: "Health") -> str:
     """One JSON object: paths are strings, times are in seconds."""
     songs = [{"song": one.song, **asdict(one.result)} for one in outcomes if one.result]
     failed = [{"song": one.song, "error": one.error} for one in outcomes if one.error]
-    return json.dumps({"songs": songs, "failed": failed}, default=str)
+    snr = health.snr_db if health.snr_db is not None and math.isfinite(health.snr_db) else None
+    device = {**asdict(health), "snr_db": snr}
+    return json.dumps({"songs": songs, "failed": failed, "device": device}, default=str)

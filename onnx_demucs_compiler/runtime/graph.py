@@ -8,8 +8,9 @@ import numpy as np
 
 from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime.devices import CPU, Device, open_session
 from onnx_demucs_compiler.runtime.interfaces import HOSTS, Cut, host_side
-from onnx_demucs_compiler.runtime.session import create_session, in_one_line
+from onnx_demucs_compiler.runtime.session import in_one_line
 from onnx_demucs_compiler.runtime.spectrum import OVERLAPPING
 
 if TYPE_CHECKING:
@@ -30,18 +31,20 @@ class Graph:
         takes_tracks: whether a mix is a track of any length, at its own level, and not a normalised segment.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, device: Device = CPU) -> None:
         """Open an artifact.
 
         Args:
             path: an ``.onnx`` or ``.ort`` file.
             threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
+            device: what runs it.
 
         Raises:
             CompilerError: the file is missing, no model, not this compiler's, no separator, or another graph
                 than its metadata describes.
+            DeviceError: the device does not run it.
         """
-        self._session = create_session(path, threads)
+        self._session = open_session(path, threads, device)
         ports, results, props = _declared(self._session, path)
         self.metadata = ArtifactMetadata.from_props(props)
         check_separator(self.metadata)

@@ -12,7 +12,7 @@ import numpy as np
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.audio import first_bad_sample
 from onnx_demucs_compiler.runtime.encoding import Encoding
-from onnx_demucs_compiler.runtime.graph import Graph
+from onnx_demucs_compiler.runtime.health import open_healthy
 from onnx_demucs_compiler.runtime.job import Job, Order
 from onnx_demucs_compiler.runtime.pipeline import pipeline
 from onnx_demucs_compiler.runtime.segments import (
@@ -51,10 +51,16 @@ class Separator:
 
     Attributes:
         metadata: what the artifact says of itself.
+        health: what computes, and how near it is to the CPU.
     """
 
     def __init__(
-        self, model: Path | str, *, threads: int | None = None, overlap: float | None = None
+        self,
+        model: Path | str,
+        *,
+        threads: int | None = None,
+        overlap: float | None = None,
+        device: str = "cpu",
     ) -> None:
         """Load an artifact.
 
@@ -63,12 +69,16 @@ class Separator:
             threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
             overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
                 what a track graph was compiled with.
+            device: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, ``coreml``, ``directml``, ``webgpu``,
+                ``xnnpack``, or the path of a plug-in provider. It is held against the CPU first, which takes
+                over where the two disagree; :attr:`health` says so.
 
         Raises:
             CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
-            UsageError: the overlap is out of range, or another than a track graph has.
+            UsageError: the overlap is out of range, or another than a track graph has; or there is no such
+                device, or no provider for it is installed.
         """
-        self._graph = Graph(Path(model), threads)
+        self._graph, self.health = open_healthy(Path(model), threads, device)
         self.metadata = self._graph.metadata
         self._means = means_of(self.metadata)
         self._overlap = self._overlap_of(overlap)

