@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -15,7 +17,27 @@ if TYPE_CHECKING:
 WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 
 
-class PrecisionWatch(TorchDispatchMode):
+class _Throughout(TorchDispatchMode):
+    """A mode that holds in the branches of ``torch.cond`` too."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def _held(self, func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of an operator, functions among them under the mode."""
+        if not isinstance(func, HigherOrderOperator):
+            return args
+        under = functools.partial(functools.partial, self._run)
+        return tuple(tree_map(lambda value: under(value) if callable(value) else value, args))
+
+    def _run(self, branch: Callable[..., Any], *args: Any) -> Any:
+        with self:
+            return branch(*args)
+
+
+class PrecisionWatch(_Throughout):
     """Notes whether an operator makes single precision of double; changes nothing.
 
     Attributes:
@@ -23,7 +45,7 @@ class PrecisionWatch(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.narrowed = False
 
     def __torch_dispatch__(
@@ -34,13 +56,13 @@ class PrecisionWatch(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run the operator as it is."""
-        result = func(*args, **(kwargs or {}))
+        result = func(*self._held(func, args), **(kwargs or {}))
         if not self.narrowed and _has(result, WIDER.keys()) and _has((args, kwargs), WIDER.values()):
             self.narrowed = True
         return result
 
 
-class AllDouble(TorchDispatchMode):
+class AllDouble(_Throughout):
     """Widens every float32 of a module to float64, complex64 to complex128.
 
     Whole numbers, truth values and half precision stay as they are. A tensor in single precision has one
@@ -48,18 +70,19 @@ class AllDouble(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._wide: dict[int, tuple[Tensor, Tensor]] = {}  # the first of each pair keeps its id taken
+        self._defaults: list[torch.dtype] = []
 
     def __enter__(self) -> AllDouble:
-        self._default = torch.get_default_dtype()
+        self._defaults.append(torch.get_default_dtype())
         torch.set_default_dtype(torch.float64)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
-        torch.set_default_dtype(self._default)
+        torch.set_default_dtype(self._defaults.pop())
 
     def __torch_dispatch__(
         self,
@@ -70,7 +93,7 @@ class AllDouble(TorchDispatchMode):
     ) -> Any:
         """Run the operator in double precision."""
         args, kwargs = tree_map(self._widened, (args, kwargs or {}))
-        return tree_map(self._widened, func(*args, **kwargs))
+        return tree_map(self._widened, func(*self._held(func, args), **kwargs))
 
     def _widened(self, value: Any) -> Any:
         if isinstance(value, torch.dtype):

@@ -460,12 +460,13 @@ def _run_double(view: ModelView, module: torch.nn.Module, inputs: tuple[torch.Te
     """
     doubled = tuple(value.double() if value.is_floating_point() else value for value in inputs)
     watch = PrecisionWatch()
-    with contextlib.suppress(Exception), watch:
+    eager = torch.compiler.set_stance("force_eager")  # torch.compile, as in torch.cond, trips over modes
+    with contextlib.suppress(Exception), eager, watch:
         outputs = view.run(module, doubled)
         if not watch.narrowed and not any(output.dtype == np.float32 for output in outputs):
             return outputs
     try:
-        with AllDouble():
+        with eager, AllDouble():
             return view.run(module, doubled)
     except Exception as error:
         raise CompilerError(

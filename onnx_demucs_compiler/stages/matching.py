@@ -8,6 +8,7 @@ from onnx_ir.passes import common as passes
 from onnxscript.rewriter import MatchingTracer, MatchResult, MatchStatus, RewriteRule, RewriteRuleSet
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.graph.identities import DropIdentities
 from onnx_demucs_compiler.graph.measure import node_count
 from onnx_demucs_compiler.graph.shapes import infer_shapes
 from onnx_demucs_compiler.rules.graph_site import NodeSite, NotMine
@@ -34,7 +35,7 @@ def replace_matches(model: ir.Model, rule: Rule, options: Options, firings: Firi
     watch = _Watch(firings, max(LEAST_CHAIN, node_count(model)))
     patterns = RewriteRuleSet([watch.over(pattern) for pattern in _patterns(rule, options)])
     while patterns.apply_to_model(model):
-        passes.IdentityEliminationPass()(model)
+        DropIdentities()(model)
         passes.RemoveUnusedNodesPass()(model)
         infer_shapes(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

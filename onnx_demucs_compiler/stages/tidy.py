@@ -15,6 +15,7 @@ from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import RULE_NAME_TAG, RewriteRuleSet
 from onnxscript.rewriter.rules import common as rules
 
+from onnx_demucs_compiler.graph.identities import DropIdentities
 from onnx_demucs_compiler.graph.weights import may_fold, store_as_used
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def tidy(model: ir.Model) -> None:
     for _ in range(ROUNDS):
         fold_constants_ir(model, onnx_shape_inference=True, should_fold=may_fold)
         RewriteRuleSet(TIDY_RULES).apply_to_model(model)
-        passes.IdentityEliminationPass()(model)
+        DropIdentities()(model)
         passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.DeduplicateInitializersPass()(model)

@@ -38,7 +38,8 @@ def first_call(source: SourceModel, example: tuple[Tensor, ...]) -> FirstCall:
     That is the model with its first call's caches but no state. A trace would fill a cache with tensors that
     hold no numbers, and layers that share one would trip over them. A module has a cache if its second call
     gives what the first gave. One that gives something else has a state, and is traced as it is, as of its
-    first call. What calls keep outside the module is filled too.
+    first call. What calls keep outside the module is filled too. Tensors that calls write to are made
+    buffers, as torch.export wants them.
 
     Args:
         source: the model; its module is not changed.
@@ -57,9 +58,13 @@ def first_call(source: SourceModel, example: tuple[Tensor, ...]) -> FirstCall:
     first = _outputs(module, source.name, example)
     if _alike(before, _state(module)):
         return FirstCall(source, example, first)
+    between = _writes(module)
     second = _outputs(module, source.name, example)
+    written = [name for name, writes in _writes(module).items() if between.get(name, writes) != writes]
     has_cache = len(first) == len(second) and all(map(torch.equal, first, second))
-    return FirstCall(source.with_module(module) if has_cache else source, example, first)
+    traced = module if has_cache else light_copy(source.module)
+    _as_buffers(traced, written)
+    return FirstCall(source.with_module(traced), example, first)
 
 
 def _outputs(module: nn.Module, name: str, example: tuple[Tensor, ...]) -> list[Tensor]:
@@ -94,6 +99,23 @@ def _refuse_output(leaf: Any, name: str) -> None:
         raise CompilerError(
             f"{name} returns a tensor that NumPy does not have ({first_line(error)}); return float32"
         ) from error
+
+
+def _writes(module: nn.Module) -> dict[tuple[str, str], int]:
+    """The writes to each tensor that is an attribute and no buffer."""
+    return {
+        (prefix, name): value._version
+        for prefix, child in module.named_modules()
+        for name, value in vars(child).items()
+        if isinstance(value, Tensor) and not value.is_inference()
+    }
+
+
+def _as_buffers(module: nn.Module, names: list[tuple[str, str]]) -> None:
+    for prefix, name in names:
+        child = module.get_submodule(prefix)
+        if (value := vars(child).pop(name, None)) is not None:
+            child.register_buffer(name, value, persistent=False)
 
 
 def _state(module: nn.Module) -> list[tuple[Any, int]]:

@@ -210,6 +210,19 @@ class KeepsItsFeatures(nn.Module):
         return self.features[-1] * 2
 
 
+@CASES.add((1, 3, 8))
+class WritesToPlainTensor(nn.Module):
+    """Memory that the module holds and that is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.scratch = nn.Linear(8, 8), torch.zeros(3, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scratch[1:] = x[0, 1:]
+        return self.linear(self.scratch)
+
+
 # Modules that cannot be deep-copied.
 
 
@@ -516,16 +529,3 @@ def exported_before() -> nn.Module:
 class LostInForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.view(-1, 2)
-
-
-@CASES.add((1, 3, 8), error="…Constant scratch is mutated in the forward method. Pls register it as buffer…")
-class WritesToPlainTensor(nn.Module):
-    """The same in memory that the module holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear, self.scratch = nn.Linear(8, 8), torch.zeros(3, 8)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.scratch[1:] = x[0, 1:]
-        return self.linear(self.scratch)
