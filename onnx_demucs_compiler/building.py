@@ -11,7 +11,7 @@ import torch
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.loading.families.demucs.differing import differing_segments
+from onnx_demucs_compiler.loading import family_of
 from onnx_demucs_compiler.observe.observer import Moment
 from onnx_demucs_compiler.options import DEFAULT_OPSET
 from onnx_demucs_compiler.rules.rule import Stage
@@ -234,6 +234,6 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         length="dynamic" if options.length == "dynamic" else "segment",
         overlap=options.overlap if options.track else None,
         fold_weights=options.fold_weights,
-        differing_segments=differing_segments(source.module, source.segment or 0),
+        differing_segments=family_of(source.module).differing_segments(source.module, source.segment or 0),
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )

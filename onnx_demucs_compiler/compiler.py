@@ -25,8 +25,7 @@ from onnx_demucs_compiler.graph.measure import (
 )
 from onnx_demucs_compiler.graph.storage import LOSSLESS, ROUNDED, stored_bytes
 from onnx_demucs_compiler.graph.weights import weight_bytes
-from onnx_demucs_compiler.loading import SourceModel, as_source_model
-from onnx_demucs_compiler.loading.families.demucs.length import set_length
+from onnx_demucs_compiler.loading import SourceModel, as_source_model, family_of
 from onnx_demucs_compiler.observe.blame import VerifyEach
 from onnx_demucs_compiler.observe.observer import Observers
 from onnx_demucs_compiler.options import DEFAULT_OPSET, STORED_AS, Options
@@ -229,7 +228,7 @@ def compile(  # noqa: A001
             model, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint
         )
         source = private_copy(source)
-        source = set_length(source, options.length)
+        source = family_of(source.module).at_length(source, options.length)
         options = replace(options, sources=source.sources)
         view = ModelView(source, options)
         example = view.example()

@@ -15,8 +15,7 @@ from onnx_demucs_compiler.checking.other_engine import EngineSession
 from onnx_demucs_compiler.engines import engine_named
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.graph.storage import ROUNDED
-from onnx_demucs_compiler.loading import as_source_model
-from onnx_demucs_compiler.loading.families.demucs.length import set_length
+from onnx_demucs_compiler.loading import as_source_model, family_of
 from onnx_demucs_compiler.options import LARGEST, Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.targets import EMITTED
@@ -125,7 +124,7 @@ def seen_again(
         CompilerError: it was compiled from other weights.
     """
     source = private_copy(source)
-    source = set_length(source, _length(metadata, source))
+    source = family_of(source.module).at_length(source, _length(metadata, source))
     if source.weights_digest() != metadata.weights:
         raise CompilerError(
             f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "

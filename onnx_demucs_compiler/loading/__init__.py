@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from onnx_demucs_compiler.errors import UsageError
-from onnx_demucs_compiler.loading.families.demucs import as_one_module, load_model
-from onnx_demucs_compiler.loading.families.demucs.unsupported import refuse_unsupported
-from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.loading.families import FAMILIES, family_of, make_lively
+from onnx_demucs_compiler.loading.families.demucs import load_model
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["SourceModel", "as_source_model", "from_module", "load_model", "make_lively"]
+__all__ = ["SourceModel", "as_source_model", "family_of", "from_module", "load_model", "make_lively"]
 
 
 def as_source_model(
@@ -34,7 +33,7 @@ def as_source_model(
         CompilerError: If it cannot be loaded or compiled, or is a bag whose members do not fit together.
     """
     source = _source_model(model, example_input, repo, trust_checkpoint)
-    refuse_unsupported(source.module, source.name)
+    family_of(source.module).refuse(source.module, source.name)
     return source
 
 
@@ -47,8 +46,9 @@ def _source_model(
     if isinstance(model, SourceModel):
         return model
     if isinstance(model, str):
-        return load_model(model, repo, trust_checkpoint=trust_checkpoint)
+        load = next(family.load for family in FAMILIES if family.load)
+        return load(model, repo, trust_checkpoint=trust_checkpoint)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
     name = type(model).__name__
-    return from_module(as_one_module(model, name), name, example_input)
+    return from_module(family_of(model).one_module(model, name), name, example_input)

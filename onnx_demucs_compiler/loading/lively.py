@@ -1,8 +1,7 @@
 """Lively weights: random, and loud enough in every branch to be tested.
 
-A freshly built Demucs scales its residual branches by 1e-4 to 1e-3, its norms and biases start at ones and
-zeros, and what its local attention sees decays with distance alone: whole branches could be compiled wrongly
-and a parity test would still pass.
+Norms and biases start at ones and zeros, and families have layers that start all but silent: whole branches
+could be compiled wrongly and a parity test would still pass.
 """
 
 import hashlib
@@ -12,53 +11,48 @@ import torch
 from torch import Tensor, nn
 
 Draw = Callable[[Tensor, torch.Generator], object]
+DrawFor = Callable[[nn.Module, str, str], Draw | None]
+"""From a module, the last part of its path, and a parameter's name."""
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
-def make_lively(module: nn.Module, seed: int) -> None:
-    """Redraw the layer scales, norms and biases of ``module`` in place.
+def redraw(module: nn.Module, seed: int, *of_families: DrawFor) -> None:
+    """Redraw parameters of ``module`` in place.
 
-    Other weights are left alone.
-
-    Layer scales (the ``scale`` of a class named LayerScale) are uniform in [0.3, 0.7], the weights of
-    norms uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias normal(0, 0.05). The decays
-    of a local attention (the layer ``query_decay``) have weights normal(0, 0.3) and biases normal(-2, 0.5),
-    so that they differ and reach far.
-
-    A value depends on the seed and on its parameter's name and shape, and on nothing else: neither the
-    global random state, which is untouched, nor the order in which submodules were registered.
+    The weights of norms are uniform in [0.5, 1.5] and their biases normal(0, 0.1), every other bias
+    normal(0, 0.05).
 
     Args:
         module: Any torch module.
         seed: Any whole number.
+        of_families: Asked first for the draw of a parameter.
     """
     for prefix, submodule in module.named_modules():
+        layer = prefix.rpartition(".")[2]
         for name, parameter in submodule.named_parameters(recurse=False):
-            draw = _draw_for(submodule, prefix.rpartition(".")[2], name)
-            if draw is not None:
+            draws = (draw_for(submodule, layer, name) for draw_for in (*of_families, _usual))
+            if draw := next(filter(None, draws), None):
                 _redraw(parameter, draw, f"{seed}:{prefix}.{name}")
 
 
-def _draw_for(module: nn.Module, layer: str, name: str) -> Draw | None:
-    if layer == "query_decay":
-        return _normal(0.3) if name == "weight" else _normal(0.5, mean=-2.0)
-    if type(module).__name__ == "LayerScale" and name == "scale":
-        return _uniform(0.3, 0.7)
+def _usual(module: nn.Module, _: str, name: str) -> Draw | None:
     if isinstance(module, _NORMS) and name == "weight":
-        return _uniform(0.5, 1.5)
+        return uniform(0.5, 1.5)
     if isinstance(module, _NORMS) and name == "bias":
-        return _normal(0.1)
+        return normal(0.1)
     if name in ("bias", "in_proj_bias") or name.startswith("bias_"):
-        return _normal(0.05)
+        return normal(0.05)
     return None
 
 
-def _uniform(low: float, high: float) -> Draw:
+def uniform(low: float, high: float) -> Draw:
+    """Draws between two numbers."""
     return lambda tensor, generator: tensor.uniform_(low, high, generator=generator)
 
 
-def _normal(deviation: float, mean: float = 0.0) -> Draw:
+def normal(deviation: float, mean: float = 0.0) -> Draw:
+    """Draws of a normal distribution."""
     return lambda tensor, generator: tensor.normal_(mean, deviation, generator=generator)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch.export import Dim
 
-from onnx_demucs_compiler.loading.families.demucs.length import MIN_HOPS, hop_of
+from onnx_demucs_compiler.loading import family_of
 from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.tracing.copies import light_copy
 from onnx_demucs_compiler.tracing.randomness import least_random
@@ -95,8 +95,8 @@ class ModelView:
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...] | None:
         """The same as ``torch.export`` wants it: samples are a multiple of frames."""
-        frames = Dim(FRAMES, min=MIN_HOPS)
-        hop = hop_of(self.source.module)
+        family = family_of(self.source.module)
+        frames, hop = Dim(FRAMES, min=family.min_hops), family.hop(self.source.module)
         dims = {BATCH: Dim(BATCH), FRAMES: frames, SAMPLES: hop * frames if hop > 1 else frames}
         shapes = tuple({axis: dims[name] for axis, name in axes.items()} for axes in self.open_axes())
         return shapes if any(shapes) else None

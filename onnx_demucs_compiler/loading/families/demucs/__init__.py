@@ -7,11 +7,20 @@ from pathlib import Path
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.loading.families.demucs.differing import differing_segments
 from onnx_demucs_compiler.loading.families.demucs.failures import one_line
-from onnx_demucs_compiler.loading.families.demucs.own_classes import BAG, is_own
+from onnx_demucs_compiler.loading.families.demucs.length import MIN_HOPS, hop_of, set_length
+from onnx_demucs_compiler.loading.families.demucs.lively import draw_for
+from onnx_demucs_compiler.loading.families.demucs.own_classes import BAG, HYBRIDS, TIME_DOMAIN, is_own
+from onnx_demucs_compiler.loading.families.demucs.spectrograms import HybridSpectrograms
+from onnx_demucs_compiler.loading.families.demucs.unsupported import refuse_unsupported
+from onnx_demucs_compiler.loading.families.family import Family
 from onnx_demucs_compiler.loading.source_model import SourceModel
 
-__all__ = ["as_one_module", "load_model"]
+
+def claims(module: nn.Module) -> bool:
+    """True for a model of demucs or what holds one."""
+    return any(is_own(child, BAG, TIME_DOMAIN, *HYBRIDS) for child in module.modules())
 
 
 def as_one_module(model: nn.Module, name: str) -> nn.Module:
@@ -67,3 +76,18 @@ def _import_demucs() -> None:
             f"demucs cannot be imported ({one_line(error)}); the module of that name is {where}, so "
             "import demucs before the package that takes its name, or give the module itself"
         ) from error
+
+
+DEMUCS = Family(
+    name="demucs",
+    claims=claims,
+    one_module=as_one_module,
+    refuse=refuse_unsupported,
+    hop=hop_of,
+    min_hops=MIN_HOPS,
+    at_length=set_length,
+    cuts=HybridSpectrograms,
+    differing_segments=differing_segments,
+    lively=draw_for,
+    load=load_model,
+)

@@ -62,8 +62,8 @@ def hop_of(module: nn.Module) -> int:
     """The divisor of lengths, in samples, with which no layer pads.
 
     The hop of the STFT times the strides of the layers behind it that run along time, and a multiple of
-    the strides of the waveform branch. 1 for other modules, Demucs of the time domain among them: its
-    forward pads any length to one that suits its layers.
+    the strides of the waveform branch. 1 for Demucs of the time domain: its forward pads any length to one
+    that suits its layers.
     """
     return lcm(*(_own_hop(child) for child in module.modules()))
 
@@ -77,13 +77,8 @@ def _own_hop(module: Any) -> int:
 
 
 def _check_spectrogram(source: SourceModel) -> None:
-    children = list(source.module.modules())
-    if any(is_own(child, TIME_DOMAIN) for child in children):
+    if any(is_own(child, TIME_DOMAIN) for child in source.module.modules()):
         raise UsageError(
             f"{source.name} works in the time domain and counts its padding from the length, "
             "which cannot stay open; give length as a number"
-        )
-    if not any(is_own(child, *HYBRIDS) for child in children):
-        raise UsageError(
-            f"{source.name} has no spectrogram whose frames could stay open; give length as a number"
         )

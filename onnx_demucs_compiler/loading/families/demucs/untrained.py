@@ -11,8 +11,9 @@ from torch import nn
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading.families.demucs.architectures import MEMBERS
 from onnx_demucs_compiler.loading.families.demucs.bags import as_one_module, read_bag
+from onnx_demucs_compiler.loading.families.demucs.lively import draw_for
 from onnx_demucs_compiler.loading.families.demucs.names import unknown_name
-from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.loading.lively import redraw
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 UNTRAINED_PREFIX = "untrained:"
@@ -82,5 +83,5 @@ def _build(name: str, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = ARCHITECTURES[name]()
-    make_lively(module, seed)
+    redraw(module, seed, draw_for)
     return module

@@ -1,0 +1,72 @@
+"""A family of models, as the engine asks for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from onnx_demucs_compiler.loading.lively import DrawFor
+    from onnx_demucs_compiler.loading.source_model import SourceModel
+
+
+class Load(Protocol):
+    """Load the model that a user names."""
+
+    def __call__(self, spec: str, repo: Path | None = None, *, trust_checkpoint: bool = False) -> SourceModel:
+        """As :func:`onnx_demucs_compiler.loading.load_model`."""
+
+
+class Spectrograms(Protocol):
+    """A model without its STFT and the inverse.
+
+    Attributes:
+        n_fft: of the STFT.
+    """
+
+    n_fft: int
+
+    def spectrum(self, mix: Tensor) -> Tensor:
+        """The STFT of ``[B, C, N]`` as ``[B, 2C, F, T]``, real and imaginary in turn."""
+
+    def separate(self, mix: Tensor, mag: Tensor) -> tuple[Tensor, Tensor]:
+        """Separate a mix and its spectrum into ``[B, S, 2C, F, T]`` and ``[B, S, C, N]``."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that the engine asks of one family of models.
+
+    Attributes:
+        name: as messages call it.
+        claims: true for a module that is of the family or holds one that is. Asked before everything else;
+            imports nothing of the family's own package.
+        one_module: one module of a bag, named for messages; any other as it is. Raises CompilerError.
+        refuse: raises CompilerError for a module, named for messages, that is not supported.
+        hop: samples that open lengths are multiples of.
+        min_hops: the fewest of them that a graph of open length takes.
+        at_length: a source that takes so many samples, ``"dynamic"`` for an open length, ``"segment"`` for
+            its own; its module may be changed. Raises UsageError.
+        cuts: the model between STFT and inverse STFT. Raises UsageError where there is nothing to cut.
+        differing_segments: for the metadata, those that the family's own program computes otherwise, of a
+            module and the samples of a segment.
+        lively: how a parameter is drawn that would leave a branch unheard; None for others.
+        load: the model that a user names; None where names mean nothing.
+    """
+
+    name: str
+    claims: Callable[[nn.Module], bool]
+    one_module: Callable[[nn.Module, str], nn.Module]
+    refuse: Callable[[nn.Module, str], None]
+    hop: Callable[[nn.Module], int]
+    min_hops: int
+    at_length: Callable[[SourceModel, int | str], SourceModel]
+    cuts: Callable[[nn.Module], Spectrograms]
+    differing_segments: Callable[[nn.Module, int], str]
+    lively: DrawFor
+    load: Load | None = None
