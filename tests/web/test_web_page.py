@@ -134,28 +134,30 @@ def least_snr(wanted: dict[str, np.ndarray], told: dict[str, Any], kind: str) ->
 
 
 def test_a_song(model: Path, song: Path, drive: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    told = drive("separate", song=song, formats=["float", "24", "16"], zip=True)
+    told = drive("separate", song=song, formats=["float32", "pcm24", "pcm16"], zip=True)
     assert (told["problem"], told["notice"], told["isolated"]) == (None, None, True)
     assert told["title"] == "Done · My song"
     assert told["model"].startswith("HTDemucs: drums, vocals · WebAssembly, ")
     assert told["folders"] == 0
     wanted = separated(model, song, tmp_path / "python")
-    assert least_snr(wanted, told, "float") > 100
-    assert least_snr(wanted, told, "24") > 100
+    assert least_snr(wanted, told, "float32") > 100
+    assert least_snr(wanted, told, "pcm24") > 100
     whole = separated(model, song, tmp_path / "python", float32=False)
-    assert least_snr(whole, told, "16") > 80
-    assert {soundfile.info(told["files"][f"drums {kind}"]).subtype for kind in ("float", "24", "16")} == {
+    assert least_snr(whole, told, "pcm16") > 80
+    assert {
+        soundfile.info(told["files"][f"drums {kind}"]).subtype for kind in ("float32", "pcm24", "pcm16")
+    } == {
         "FLOAT",
         "PCM_24",
         "PCM_16",
     }
-    assert Path(told["files"]["drums 24"]).name == "24 My song - drums.wav"
+    assert Path(told["files"]["drums pcm24"]).name == "pcm24 My song - drums.wav"
     with zipfile.ZipFile(told["files"]["zip"]) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["drums.wav", "vocals.wav"]
         for name in archive.namelist():
             samples = soundfile.read(io.BytesIO(archive.read(name)))[0]
-            np.testing.assert_array_equal(samples, soundfile.read(told["files"][f"{name[:-4]} 16"])[0])
+            np.testing.assert_array_equal(samples, soundfile.read(told["files"][f"{name[:-4]} pcm16"])[0])
 
 
 def at_48_khz(seconds: int) -> np.ndarray:
@@ -173,8 +175,8 @@ def at_48_khz(seconds: int) -> np.ndarray:
 def test_another_rate(model: Path, drive: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, at_48_khz(3), 48000, "FLOAT")
-    told = drive("separate", song=song, formats=["float"])
-    assert least_snr(separated(model, song, tmp_path / "python"), told, "float") > 80
+    told = drive("separate", song=song, formats=["float32"])
+    assert least_snr(separated(model, song, tmp_path / "python"), told, "float32") > 80
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg"])
@@ -187,9 +189,9 @@ def test_what_the_browser_decodes(
     """
     song = tmp_path / f"song.{suffix}"
     soundfile.write(song, at_48_khz(2), 48000, "PCM_24" if suffix == "flac" else None)
-    told = drive("separate", song=song, formats=["float"])
+    told = drive("separate", song=song, formats=["float32"])
     wanted = separated(model, song, tmp_path / "python")
-    assert least_snr(wanted, told, "float") > 80
+    assert least_snr(wanted, told, "float32") > 80
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ const MEMORY =
   "There is not enough memory for this song on this device. Close other tabs and programs, or choose a shorter song.";
 const DAMAGED =
   "The model on the server is damaged or was replaced while it was fetched. Reload the page, or tell its owner.";
+const LONG = "A wav file holds 4 GB at most, and this stem is longer. Choose 16 bits.";
 const UNREACHABLE = "The model cannot be fetched. Check the connection, and try again.";
 
 const BY_CODE: Record<string, string> = {
   checksum: DAMAGED,
   download: UNREACHABLE,
   memory: MEMORY,
+  wav: LONG,
 };
 
 const OUT_OF_MEMORY =

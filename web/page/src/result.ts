@@ -1,11 +1,11 @@
 // The mix and the stems of a separated song: waveforms, transport, downloads.
 
 import type * as comlink from "comlink";
+import type { WavFormat } from "onnx-demucs-separator";
 import { byId, clock, inside, safeName, save } from "./dom.js";
 import { Player } from "./player.js";
 import type { SongWorker } from "./song.worker.js";
 import { draw } from "./waveform.js";
-import type { Format } from "./wav.js";
 
 const MIX = "Original";
 const STEP = 5; // seconds of an arrow key
@@ -145,14 +145,14 @@ export class Result {
   }
 
   #save(button: HTMLButtonElement, track: number, name: string): Promise<void> {
-    const kind = format.value as Format;
+    const kind = format.value as WavFormat;
     return this.#while(button, async () => {
       save(await this.songs.download(track, kind), `${safeName(`${this.song.name} - ${name}`)}.wav`);
     });
   }
 
   #saveAll(): Promise<void> {
-    const [kind, names] = [format.value as Format, distinct(this.song.stems.map(safeName))];
+    const [kind, names] = [format.value as WavFormat, distinct(this.song.stems.map(safeName))];
     return this.#while(zip, async () => {
       const content = await this.songs.downloadAll(
         kind,

@@ -2,11 +2,10 @@
 
 import { makeZip } from "client-zip";
 import * as comlink from "comlink";
-import { readWav, resample, toChannels } from "onnx-demucs-separator";
+import { type WavFormat, WavPieces, interleave, readWav, resample, toChannels } from "onnx-demucs-separator";
 import { Folder, type Store } from "./files.js";
 import { Peaks } from "./peaks.js";
 import { Problem } from "./problems.js";
-import { type Format, dataSize, encode, header } from "./wav.js";
 
 const BLOCK = 1 << 16;
 const SHORTEST = 0.1;
@@ -89,20 +88,17 @@ class Song {
   }
 
   /** A track as a wav file. */
-  download(track: number, format: Format): Promise<Blob> {
+  download(track: number, format: WavFormat): Promise<Blob> {
     return this.#made(`${track}.${format}.wav`, () => this.#wav(track, format));
   }
 
   /** All stems as wav files in a zip. */
-  downloadAll(format: Format, names: string[]): Promise<Blob> {
-    const { channels } = this.#target;
+  downloadAll(format: WavFormat, names: string[]): Promise<Blob> {
     const files = () =>
       names.map((name, i) => ({
         name,
         input: streamOf(this.#wav(i + 1, format)),
-        size: BigInt(
-          header(format, channels, this.#frames, 1).length + dataSize(format, channels, this.#frames),
-        ),
+        size: BigInt(this.#pieces(format).size),
       }));
     return this.#made(
       `stems.${format}.zip`,
@@ -121,7 +117,7 @@ class Song {
 
   #append(track: number, channels: readonly Float32Array[]): void {
     const { store, peaks } = this.#tracks[track]!;
-    const samples = interleaved(channels);
+    const samples = interleave(channels);
     peaks.add(samples, channels.length);
     store.append(new Uint8Array(samples.buffer));
   }
@@ -132,16 +128,20 @@ class Song {
     return new Float32Array(bytes.buffer);
   }
 
+  #pieces(format: WavFormat): WavPieces {
+    return new WavPieces(format, this.#target.channels, this.#frames, this.#target.sampleRate);
+  }
+
   /** As onnx-demucs separate writes it: the whole stem is scaled where it would clip. */
-  async *#wav(track: number, format: Format): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-    const { channels, sampleRate } = this.#target;
-    yield header(format, channels, this.#frames, sampleRate);
+  async *#wav(track: number, format: WavFormat): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const pieces = this.#pieces(format);
+    yield pieces.head;
     const loudest = Math.max(1, Math.fround(Math.fround(1.01) * this.#tracks[track]!.peaks.peak));
     for (let start = 0; start < this.#frames; start += BLOCK) {
       const samples = await this.#samples(track, start, Math.min(BLOCK, this.#frames - start));
-      yield encode(loudest > 1 ? samples.map((sample) => sample / loudest) : samples, format);
+      yield pieces.body(loudest > 1 ? samples.map((sample) => sample / loudest) : samples);
     }
-    if (dataSize(format, channels, this.#frames) % 2) yield new Uint8Array(1);
+    yield pieces.tail;
   }
 
   /** A file that is made once, whole or not at all. */
@@ -165,14 +165,6 @@ class Song {
     }
     return store.blob();
   }
-}
-
-function interleaved(channels: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const samples = new Float32Array(channels.length * channels[0]!.length);
-  channels.forEach((channel, c) => {
-    for (let i = 0; i < channel.length; i++) samples[i * channels.length + c] = channel[i]!;
-  });
-  return samples;
 }
 
 function streamOf(parts: AsyncGenerator<Uint8Array<ArrayBuffer>>): ReadableStream<Uint8Array<ArrayBuffer>> {

@@ -90,7 +90,7 @@ const scenarios = {
     for (const format of facts.formats)
       for (const stem of facts.stems)
         files[`${stem} ${format}`] = await download(page, `button[aria-label="Download ${stem}"]`, format);
-    if (facts.zip) files.zip = await download(page, "#zip", "16");
+    if (facts.zip) files.zip = await download(page, "#zip", "pcm16");
     await page.click("#again");
     return { ...told, files, folders: await folders(page) };
   },

@@ -1,49 +1,8 @@
-import { readWav } from "onnx-demucs-separator";
 import { describe, expect, test } from "vitest";
 import { clock, roughly, safeName } from "../src/dom.js";
 import { Folder } from "../src/files.js";
 import { Peaks, SPANS } from "../src/peaks.js";
 import { Problem, explain, isCancelled } from "../src/problems.js";
-import { type Format, encode, header } from "../src/wav.js";
-
-const SAMPLES = Float32Array.of(0, 0.5, -0.5, 1, -1, 1.5, -1.5, 1e-3);
-
-function fileOf(format: Format): ArrayBuffer {
-  const parts = [header(format, 2, SAMPLES.length / 2, 44100), encode(SAMPLES, format)];
-  const file = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  file.set(parts[0]!);
-  file.set(parts[1]!, parts[0]!.length);
-  return file.buffer;
-}
-
-describe("wav", () => {
-  test.each<[Format, number, number]>([
-    ["16", 2 ** 15, 32767],
-    ["24", 2 ** 23, 8388607],
-  ])("%s bits are clipped, and what is read differs by a step at most", (format, full, most) => {
-    const { channels, sampleRate } = readWav(fileOf(format))!;
-    expect(sampleRate).toBe(44100);
-    const read = [...channels[0]!].flatMap((left, i) => [left, channels[1]![i]!]);
-    read.forEach((sample, i) => {
-      expect(Math.abs(sample - (Math.max(-1, Math.min(1, SAMPLES[i]!)) * most) / full)).toBeLessThanOrEqual(
-        1 / full,
-      );
-    });
-    expect(read.slice(3, 7)).toEqual([most / full, -most / full, most / full, -most / full]);
-  });
-
-  test("floats are kept, beyond full scale too", () => {
-    const { channels } = readWav(fileOf("float"))!;
-    expect(channels).toEqual([
-      Float32Array.of(0, -0.5, -1, -1.5),
-      Float32Array.of(0.5, 1, 1.5, Math.fround(1e-3)),
-    ]);
-  });
-
-  test("a file that no header can count is refused", () => {
-    expect(() => header("float", 2, 2 ** 29, 44100)).toThrow("Choose 16 bits");
-  });
-});
 
 test("peaks are the lowest and the highest sample of each span", () => {
   const peaks = new Peaks(2 * SPANS);
@@ -71,6 +30,7 @@ describe("problems", () => {
     [coded("run", "std::bad_alloc"), /not enough memory/],
     [coded("checksum", "x"), /damaged/],
     [coded("download", "x"), /Check the connection/],
+    [coded("wav", "x"), /Choose 16 bits/],
     [coded("interface", "the model\n has"), "The model has."],
     ["odd", "Odd."],
   ])("%s", (error, line) => {

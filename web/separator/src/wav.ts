@@ -1,5 +1,6 @@
 // PCM and float wav files, sample by sample: browsers decode 16-bit ones to 93 dB only.
 
+import { interleave } from "./channels.js";
 import { SeparatorError } from "./errors.js";
 
 /** Audio and its sample rate. */
@@ -13,8 +14,8 @@ export type WavFormat = "pcm16" | "pcm24" | "float32";
 const PCM = 1;
 const FLOAT = 3;
 const EXTENSIBLE = 0xfffe;
-const HEADER = 44;
-const LIMIT = 2 ** 32 - HEADER;
+const LIMIT = 2 ** 32;
+const BLOCK = 1 << 16;
 
 type Reader = (view: DataView, offset: number) => number;
 
@@ -72,12 +73,13 @@ function samplesOf(
 const WRITERS: Record<WavFormat, [number, (view: DataView, offset: number, sample: number) => void]> = {
   pcm16: [
     2,
-    (view, offset, sample) => view.setInt16(offset, Math.trunc(clamped(sample) * (2 ** 15 - 1)), true),
+    (view, offset, sample) =>
+      view.setInt16(offset, Math.trunc(Math.fround(clamped(sample) * (2 ** 15 - 1))), true),
   ],
   pcm24: [
     3,
     (view, offset, sample) => {
-      const value = Math.trunc(clamped(sample) * (2 ** 23 - 1));
+      const value = Math.round(clamped(sample) * (2 ** 23 - 1));
       view.setUint16(offset, value & 0xffff, true);
       view.setInt8(offset + 2, value >> 16);
     },
@@ -85,36 +87,91 @@ const WRITERS: Record<WavFormat, [number, (view: DataView, offset: number, sampl
   float32: [4, (view, offset, sample) => view.setFloat32(offset, sample, true)],
 };
 
-/** A wav file; integers are clamped to full scale, and rounded as `onnx-demucs separate` does. */
+/**
+ * A wav file piece by piece: `head`, `body` of all samples in order, `tail`; `size` bytes together.
+ *
+ * Integers are clamped to full scale; 16 bits are rounded as `onnx-demucs separate` rounds them, 24 to the nearest.
+ */
+export class WavPieces {
+  readonly head: Uint8Array<ArrayBuffer>;
+  /** A byte where the samples are an odd number of bytes; else empty. */
+  readonly tail: Uint8Array<ArrayBuffer>;
+  readonly size: number;
+
+  constructor(
+    private readonly format: WavFormat,
+    channels: number,
+    frames: number,
+    sampleRate: number,
+  ) {
+    const bytes = WRITERS[format][0] * channels * frames;
+    this.tail = new Uint8Array(bytes % 2);
+    this.head = headOf(format, channels, frames, sampleRate, bytes);
+    this.size = this.head.length + bytes + this.tail.length;
+  }
+
+  /** Interleaved samples as they stand in the file. */
+  body(samples: Float32Array): Uint8Array<ArrayBuffer> {
+    const [width, write] = WRITERS[this.format];
+    const bytes = new Uint8Array(width * samples.length);
+    const view = new DataView(bytes.buffer);
+    samples.forEach((sample, i) => write(view, width * i, sample));
+    return bytes;
+  }
+}
+
+/** A wav file. */
 export function writeWav(
   channels: readonly Float32Array[],
   sampleRate: number,
   format: WavFormat = "float32",
 ): Uint8Array<ArrayBuffer> {
-  const [width, write] = WRITERS[format];
-  const [count, length] = [channels.length, channels[0]?.length ?? 0];
-  const bytes = count * width * length;
-  if (bytes > LIMIT) throw new SeparatorError("wav", "a wav file holds 4 GB at most; write a shorter one");
-  const file = new Uint8Array(HEADER + bytes + (bytes % 2));
-  const view = new DataView(file.buffer);
-  const put = (offset: number, name: string) =>
-    [...name].forEach((letter, i) => view.setUint8(offset + i, letter.charCodeAt(0)));
-  put(0, "RIFF");
-  view.setUint32(4, file.length - 8, true);
-  put(8, "WAVEfmt ");
-  view.setUint32(16, 16, true);
-  view.setUint16(20, format === "float32" ? FLOAT : PCM, true);
-  view.setUint16(22, count, true);
-  view.setUint32(24, sampleRate, true);
-  view.setUint32(28, sampleRate * count * width, true);
-  view.setUint16(32, count * width, true);
-  view.setUint16(34, 8 * width, true);
-  put(36, "data");
-  view.setUint32(40, bytes, true);
-  channels.forEach((channel, c) => {
-    for (let i = 0; i < length; i++) write(view, HEADER + (i * count + c) * width, channel[i]!);
-  });
+  const frames = channels[0]?.length ?? 0;
+  const pieces = new WavPieces(format, channels.length, frames, sampleRate);
+  const file = new Uint8Array(pieces.size);
+  file.set(pieces.head);
+  let end = pieces.head.length;
+  for (let start = 0; start < frames; start += BLOCK) {
+    const block = pieces.body(interleave(channels.map((channel) => channel.subarray(start, start + BLOCK))));
+    file.set(block, end);
+    end += block.length;
+  }
   return file;
+}
+
+/** All that stands before the samples. Of floats it says too how many frames there are, as Microsoft's text asks. */
+function headOf(
+  format: WavFormat,
+  channels: number,
+  frames: number,
+  sampleRate: number,
+  bytes: number,
+): Uint8Array<ArrayBuffer> {
+  const [width] = WRITERS[format];
+  const float = format === "float32";
+  const head = new Uint8Array(float ? 58 : 44);
+  const view = new DataView(head.buffer);
+  const put = (offset: number, name: string) => head.set(new TextEncoder().encode(name), offset);
+  const size = head.length + bytes + (bytes % 2);
+  if (size > LIMIT) throw new SeparatorError("wav", "a wav file holds 4 GB at most; write a shorter one");
+  put(0, "RIFF");
+  view.setUint32(4, size - 8, true);
+  put(8, "WAVEfmt ");
+  view.setUint32(16, float ? 18 : 16, true);
+  view.setUint16(20, float ? FLOAT : PCM, true);
+  view.setUint16(22, channels, true);
+  view.setUint32(24, sampleRate, true);
+  view.setUint32(28, sampleRate * channels * width, true);
+  view.setUint16(32, channels * width, true);
+  view.setUint16(34, 8 * width, true);
+  if (float) {
+    put(38, "fact");
+    view.setUint32(42, 4, true);
+    view.setUint32(46, frames, true);
+  }
+  put(head.length - 8, "data");
+  view.setUint32(head.length - 4, bytes, true);
+  return head;
 }
 
 function clamped(sample: number): number {

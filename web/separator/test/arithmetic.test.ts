@@ -4,7 +4,7 @@ import { toChannels } from "../src/channels.js";
 import { resample } from "../src/resample.js";
 import { OverlapAdd, plan, strideOf, triangle } from "../src/segments.js";
 import { TrackStatistics } from "../src/statistics.js";
-import { readWav, writeWav } from "../src/wav.js";
+import { type WavFormat, WavPieces, readWav, writeWav } from "../src/wav.js";
 import { bytes, fixtures, floats, snr } from "./fixtures.js";
 
 describe("segments", () => {
@@ -113,6 +113,35 @@ describe("wav", () => {
         expect(Math.abs(sample - wanted)).toBeLessThan(step);
       }),
     );
+  });
+
+  test("samples are rounded, and beyond full scale integers are clamped", () => {
+    const samples = [0, 0.5, -0.5, 1, -1, 1.5, -1.5, 0.99999];
+    const read = (format: WavFormat, full: number) =>
+      [...readWav(writeWav([Float32Array.from(samples)], 8000, format).buffer)!.channels[0]!].map(
+        (sample) => sample * full,
+      );
+    expect(read("pcm16", 2 ** 15)).toEqual([0, 16383, -16383, 32767, -32767, 32767, -32767, 32766]);
+    expect(read("pcm24", 2 ** 23)).toEqual([
+      0, 4194304, -4194303, 8388607, -8388607, 8388607, -8388607, 8388523,
+    ]);
+    expect(read("float32", 1)).toEqual(samples.map(Math.fround));
+  });
+
+  test("pieces make the whole file, whose header counts its bytes", () => {
+    const channels = [Float32Array.from({ length: 70001 }, (_, i) => i / 70001)];
+    for (const format of ["float32", "pcm16", "pcm24"] as const) {
+      const pieces = new WavPieces(format, 1, 70001, 8000);
+      const parts = [pieces.head, pieces.body(channels[0]!), pieces.tail];
+      const file = writeWav(channels, 8000, format);
+      expect(Buffer.concat(parts).equals(file)).toBe(true);
+      expect([file.length, file.length % 2]).toEqual([pieces.size, 0]);
+      expect(new DataView(file.buffer).getUint32(4, true)).toBe(file.length - 8);
+    }
+  });
+
+  test("a file that no header can count is refused", () => {
+    expect(() => new WavPieces("float32", 2, 2 ** 29, 44100)).toThrow("4 GB at most");
   });
 
   test("a header that counts more than there is", () => {
