@@ -14,7 +14,7 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats examples web web-install web-test check docs site release bench figures clean
+.PHONY: help install demo test engines formats examples web web-install web-test check docs site release bench bench-web figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -91,6 +91,17 @@ bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchm
 		plain=$(DEMO)/plain.onnx --separate-only dense-DFT=$(DEMO)/dense.onnx core=$(DEMO)/core.onnx \
 		$(SPEED_OPTIONS) --json benchmarks/results/speed.json
 	$(BIN)/python benchmarks/scaling.py $(DEMO)/batch.onnx --json benchmarks/results/scaling.json
+
+bench-web: $(INSTALLED) web-install  ## time and memory of htdemucs in Chromium's WebAssembly, into benchmarks/results (40 minutes)
+	mkdir -p $(DEMO)
+	$(UNTRAINED)/web.onnx --target web
+	$(UNTRAINED)/portable.onnx
+	$(UNTRAINED)/plain.onnx --without speed --without memory
+	$(UNTRAINED)/web-core.onnx --target web --interface core
+	$(BIN)/onnx-demucs compile untrained:htdemucs --target web --precision int8 --force --quiet -o $(DEMO)/web-int8.onnx
+	$(BIN)/python benchmarks/browser/compare.py web=$(DEMO)/web.onnx portable=$(DEMO)/portable.onnx \
+		"without speed and memory=$(DEMO)/plain.onnx" "web, interface core=$(DEMO)/web-core.onnx" \
+		"web, int8=$(DEMO)/web-int8.onnx" --json benchmarks/results/browser.json
 
 figures: $(INSTALLED)  ## fill the tables of figures from benchmarks/results
 	$(BIN)/python benchmarks/readme_table.py

@@ -294,22 +294,52 @@ def _busy(found: dict[str, Any]) -> str:
 
 
 def browser() -> str:
-    """Graphs in WebAssembly, on one thread."""
-    if not (RESULTS / "browser.json").exists():
-        return "Seconds, heap and SNR in WebAssembly are printed by `python benchmarks/browser/compare.py`."
+    """Graphs in a browser's WebAssembly, and the time of their operators."""
+    return "\n\n".join([*_graphs_in_wasm(), *_operators_in_wasm()])
+
+
+def _graphs_in_wasm() -> list[str]:
+    """Seconds by threads, heap and SNR."""
     found = load("browser")
-    base = found["graphs"]["web"]
-    rows = [
-        [name, f"{row['seconds']:.1f}", f"{row['seconds'] / row['native_seconds']:.2f}",
-         f"{row['seconds'] / base['seconds']:.2f}", row["heap_mb"], row["snr_db"],
-         f"{row['bytes'] / 1e6:.1f}"]
-        for name, row in found["graphs"].items()
+    by_threads = found["by_threads"]
+    told = " and ".join(f"{run['native_seconds']:.2f} s on {threads}" for threads, run in by_threads.items())
+    head = ["graph"]
+    for threads in by_threads:
+        head += [f"s per segment, {threads} thread{'s' * (threads != '1')}", "of ONNX Runtime's"]
+    rows = []
+    for name, size in found["bytes"].items():
+        runs = [(run["graphs"][name], run["native_seconds"]) for run in by_threads.values()]
+        times = [cell for row, native in runs
+                 for cell in (f"{row['seconds']:.1f}", f"{row['seconds'] / native:.2f}")]  # fmt: skip
+        heap = max(row["heap_mb"] for row, _ in runs)
+        rows.append([name, *times, heap, min(row["snr_db"] for row, _ in runs), f"{size / 1e6:.1f}"])
+    return [
+        f"`{found['model']}` in Chromium {found['chromium']}, onnxruntime-web {found['onnxruntime_web']}, "
+        f"{found['machine']}, {found['threads']} cores, {found['date']} (`make bench-web`: "
+        "`benchmarks/browser/compare.py`). Runs in turn: medians, the heap after "
+        f"{found['segments']} segments, and SNR against ONNX Runtime {found['onnxruntime']} on the same "
+        f"file, which takes {told} for the first graph.",
+        table([*head, "heap, MB", "SNR, dB", "MB to fetch"], rows),
+    ]
+
+
+def _operators_in_wasm() -> list[str]:
+    """Milliseconds of each operator that takes a hundredth of either's time."""
+    if not (RESULTS / "browser_operators.json").exists():
+        return []
+    found = load("browser_operators")
+    wasm, native = (found["milliseconds"][where] for where in ("wasm", "native"))
+    sums = sum(wasm.values()), sum(native.values())
+    shown = [name for name in {**wasm, **native}
+             if max(wasm.get(name, 0) / sums[0], native.get(name, 0) / sums[1]) >= 0.01]  # fmt: skip
+    rows = [(name, wasm.get(name, 0), native.get(name, 0)) for name in shown]
+    others = [total - sum(row[column] for row in rows) for column, total in enumerate(sums, 1)]
+    return [
+        f"Time by operator of `{found['model']}`, one thread each, on {found['machine']}, {found['date']} "
+        "(`benchmarks/browser/operators.py`):",
+        table(
+            ["operator", "WebAssembly, ms", "ONNX Runtime, ms", "times"],
+            [[name, f"{slow:.0f}", f"{fast:.0f}", f"{slow / fast:.1f}" if slow and fast else ""]
+             for name, slow, fast in [*rows, ("others", *others), ("all", *sums)]],
+        ),
     ]  # fmt: skip
-    head = ["graph", "s per segment", "of ONNX Runtime's", "of `web`", "heap, MB",
-            "SNR against ONNX Runtime, dB", "MB to fetch"]  # fmt: skip
-    return "\n\n".join([
-        f"`{found['model']}`, one thread, onnxruntime-web {found['onnxruntime_web']} in Node "
-        f"{found['node']}, {found['machine']}, onnxruntime {found['onnxruntime']}, {found['date']} "
-        "(`benchmarks/browser/compare.py`). Runs in turn: medians, and the heap after all of them.",
-        table(head, rows),
-    ])  # fmt: skip

@@ -5,7 +5,7 @@ PyTorch, or a graph in one of several runtimes.
 ``python benchmarks/entrants.py KIND SOURCE MIX.npy STEMS.npy THREADS`` says ``opened``, runs ``MIX`` once
 for each line on stdin and answers with the seconds that took, the processor's seconds (user and system) and
 the peak memory so far in MB; the first stems go to ``STEMS``. ``SOURCE`` is a file, or a model where the
-kind is PyTorch, which is imported for PyTorch alone. Other programs answer alike (:data:`PROGRAMS`).
+kind is PyTorch, which is imported for PyTorch alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from benchmark_memory import peak_mb
@@ -26,7 +26,7 @@ from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.session import create_session, session_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Run = Callable[[np.ndarray], np.ndarray]
     """``mix [B, C, samples]`` to ``stems [B, S, C, samples]``, float32."""
@@ -138,17 +138,26 @@ KINDS = {
 }
 
 
-PROGRAMS = {"wasm": ("node", str(Path(__file__).parent / "browser" / "wasm.mjs"))}
-"""The kinds that are no Python, and take ``SOURCE MIX.npy STEMS.npy THREADS``."""
-
-
 @dataclass(frozen=True)
 class Turn:
-    """The seconds, CPU seconds and peak memory in MB of one run."""
+    """The seconds, CPU seconds and peak memory in MB of one run.
+
+    CPU seconds are NaN where they are not known.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_mb: int
+
+
+class Runner(Protocol):
+    """Anything that runs segments when told to."""
+
+    def run(self) -> Turn:
+        """Run one."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
 
 
 class Entrant:
@@ -156,8 +165,7 @@ class Entrant:
 
     def __init__(self, kind: str, source: str, mix: Path, stems: Path, threads: int) -> None:
         """Open ``source`` and wait for it; the first run writes ``stems``."""
-        program = PROGRAMS.get(kind, (sys.executable, __file__, kind))
-        command = [*program, source, str(mix), str(stems), str(threads)]
+        command = [sys.executable, __file__, kind, source, str(mix), str(stems), str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stems = stems
         if self._answer() != OPENED:
@@ -179,7 +187,7 @@ class Entrant:
         return self.process.stdout.readline().strip()
 
 
-def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
+def in_turn(opened: Mapping[str, Runner], rounds: int) -> dict[str, list[Turn]]:
     """Run entrants one after the other, in rounds, and let them end.
 
     Each round draws its order: a run is a few hundredths slower after some entrants than after others.
@@ -190,8 +198,8 @@ def in_turn(opened: dict[str, Entrant], rounds: int) -> dict[str, list[Turn]]:
         for name in order.permutation(list(opened)):
             runs[name].append(opened[name].run())
             sleep(PAUSE)
-    for entrant in opened.values():
-        entrant.close()
+    for runner in opened.values():
+        runner.close()
     return runs
 
 

@@ -1,24 +1,23 @@
 """Graphs in onnxruntime-web's WebAssembly, in turn with ONNX Runtime.
 
-    npm install --prefix build/browser onnxruntime-web@1.30.0
-    python benchmarks/browser/compare.py [--against 4c9b12d] [--rounds 3] [--json FILE] [-- OPTION ...]
+    make web-install
+    python benchmarks/browser/compare.py web=web.onnx [NAME=FILE ...] [--threads 1,2] [--rounds 4]
 
-``untrained:htdemucs`` is compiled for ``web``, as ``portable`` by the other commit, and without the rules for
-speed and memory. Node runs a segment of noise of each in turn with the graph for ``web`` in ONNX Runtime,
-all on one thread, since onnxruntime-web starts no others outside a browser: seconds, the heap of WebAssembly
-after all runs, and the SNR of the worst stem against ONNX Runtime on the same file.
+A headless Chromium opens every graph once, each in a worker of one page that is cross-origin isolated, and
+runs a segment of noise of each in turn with the first graph in ONNX Runtime on as many threads: seconds, the
+heap of WebAssembly after all runs, and the SNR of the worst stem against ONNX Runtime on the same file.
+``make bench-web`` compiles ``untrained:htdemucs`` in several ways and compares them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -26,74 +25,92 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 from benchmark_machine import machine  # noqa: E402
-from entrants import Entrant, in_turn, write_noise  # noqa: E402
-from other_commit import MODEL, checked_out, compile_by, hand_over, parsed  # noqa: E402
+from chromium import Chromium, WasmGraph, chromium, feeds_of, least_snr, size  # noqa: E402
+from entrants import Entrant, Turn, in_turn, write_noise  # noqa: E402
 
-from onnx_demucs_compiler.checking.decibels import snr_db  # noqa: E402
+from onnx_demucs_compiler.checking.verification import artifact_metadata  # noqa: E402
 from onnx_demucs_compiler.runtime.session import create_session  # noqa: E402
 
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
 WARM_UP = 1
-PACKAGE = ROOT / "build" / "browser" / "node_modules" / "onnxruntime-web" / "package.json"
+NATIVE = "ONNX Runtime"
 
 
 def main() -> None:
-    """Compile, run, and print the figures of each graph."""
-    arguments = parsed(__doc__, "rounds", 3)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files = dict(compiled(folder, stack.enter_context(checked_out(arguments.against)), arguments))
-        graphs = measured(folder, files, arguments.rounds)
-    results = machine() | {
-        "model": MODEL,
-        "options": arguments.options,
-        "onnxruntime_web": json.loads(PACKAGE.read_text(encoding="utf-8"))["version"],
-        "node": subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip(),
-        "graphs": graphs,
+    """Run, and print the figures of each graph."""
+    arguments = parsed()
+    graphs: dict[str, Path] = dict(arguments.graphs)
+    runs: dict[str, dict[str, Any]] = {}
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_noise(next(iter(graphs.values())), folder / "mix.npy")
+        for threads in arguments.threads:
+            with chromium(arguments.browser) as browser:
+                versions = browser.versions
+                runs[str(threads)] = measured(browser, folder, graphs, threads, arguments.rounds)
+    results = machine() | versions | {
+        "model": artifact_metadata(next(iter(graphs.values()))).model,
+        "segments": arguments.rounds + WARM_UP,
+        "bytes": {name: size(path) for name, path in graphs.items()},
+        "by_threads": runs,
+    }  # fmt: skip
+    print(json.dumps(results))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def parsed() -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("graphs", nargs="+", type=named, metavar="NAME=FILE")
+    parser.add_argument("--threads", type=numbers, default="1,2", metavar="N,...")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--browser", default="chromium", metavar="PROGRAM")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def named(text: str) -> tuple[str, Path]:
+    """A name and a file."""
+    name, _, file = text.partition("=")
+    if not (name and Path(file).is_file()):
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=FILE with a file that exists")
+    return name, Path(file).resolve()
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of threads."""
+    return [int(part) for part in text.split(",")]
+
+
+def measured(
+    browser: Chromium, folder: Path, graphs: dict[str, Path], threads: int, rounds: int
+) -> dict[str, Any]:
+    """Figures of each graph, and seconds of the first in ONNX Runtime."""
+    mix = np.load(folder / "mix.npy")
+    first = str(next(iter(graphs.values())))
+    native = Entrant("session", first, folder / "mix.npy", folder / "stems.npy", threads)
+    wasm = {
+        name: WasmGraph(browser, path, feeds_of(path, mix), folder, threads=threads)
+        for name, path in graphs.items()
     }
-    hand_over(results, arguments.json)
-
-
-def compiled(folder: Path, other: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:
-    """The files, by what to call them."""
-    kinds = {
-        "web": (ROOT, ["--target", "web"]),
-        f"portable of {arguments.against}": (other, []),
-        "without speed and memory": (ROOT, ["--without", "speed", "--without", "memory"]),
-    }
-    for number, (name, (tree, options)) in enumerate(kinds.items()):
-        path = folder / f"{number}.onnx"
-        compile_by(tree, path, [MODEL, "--no-verify", *options, *arguments.options])
-        yield name, path
-
-
-def measured(folder: Path, files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
-    """Seconds, heap, SNR and bytes of each file."""
-    mix = folder / "mix.npy"
-    write_noise(files["web"], mix)
-    opened = {
-        name: Entrant("wasm", str(path), mix, path.with_suffix(".npy"), 1) for name, path in files.items()
-    }
-    opened["native"] = Entrant("session", str(files["web"]), mix, folder / "native.npy", 1)
-    runs = in_turn(opened, rounds + WARM_UP)
-    native = median(turn.seconds for turn in runs.pop("native")[WARM_UP:])
-    graphs = {}
+    runs = in_turn({NATIVE: native, **wasm}, rounds + WARM_UP)
+    seconds = median_seconds(runs.pop(NATIVE))
+    found = {}
     for name, turns in runs.items():
-        [wanted] = create_session(files[name]).run(["stems"], {"mix": np.load(mix)})
-        stems = np.load(files[name].with_suffix(".npy"))
-        graphs[name] = {
-            "bytes": sum(part.stat().st_size for part in folder.glob(f"{files[name].name}*")),
-            "seconds": round(median(turn.seconds for turn in turns[WARM_UP:]), 2),
-            "least_seconds": round(min(turn.seconds for turn in turns[WARM_UP:]), 2),
-            "native_seconds": round(native, 2),
+        wanted = create_session(graphs[name]).run(None, feeds_of(graphs[name], mix))
+        found[name] = {
+            "seconds": median_seconds(turns),
             "heap_mb": turns[-1].peak_mb,
-            "snr_db": round(min(map(snr_db, wanted[0].astype(np.float64), stems[0])), 1),
+            "snr_db": round(least_snr(wanted, wasm[name].found(wanted)), 1),
         }
-        print(json.dumps({name: graphs[name]}), flush=True)
-    return graphs
+        print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)
+    return {"native_seconds": seconds, "graphs": found}
+
+
+def median_seconds(turns: list[Turn]) -> float:
+    """Of a run, the first ones left out."""
+    return round(median(turn.seconds for turn in turns[WARM_UP:]), 2)
 
 
 if __name__ == "__main__":

@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path += [str(BENCHMARKS), str(BENCHMARKS / "minimal_runtime")]
+sys.path += [str(BENCHMARKS), str(BENCHMARKS / "minimal_runtime"), str(BENCHMARKS / "browser")]
