@@ -90,13 +90,17 @@ def in_browser(folder: Path, out: Path, mode: str) -> dict[str, Any]:
 
 
 @in_chromium
-@pytest.mark.parametrize("mode", ["main", "worker", "bundled"])
+@pytest.mark.parametrize("mode", ["main", "worker", "moved", "bundled"])
 def test_in_a_page(folder: Path, wanted: dict[str, np.ndarray], tmp_path: Path, mode: str) -> None:
-    """Two threads, and no more fetched than WebAssembly alone needs, as built and in a bundle of Vite."""
+    """Two threads, and no more fetched than WebAssembly alone needs, as built and in a bundle of Vite.
+
+    The mix is left to the caller, unless it is moved to the worker; shared memory never is.
+    """
     told = in_browser(folder, tmp_path, mode)
     assert (told["isolated"], told["provider"], told["threads"]) == (True, "wasm", 2)
     assert told["notes"] == ["WebGPU is not used: this browser finds no GPU for it"]
     assert told["progress"][-1] == [11_000, 11_000]
+    assert told["left"] == ([0, 0] if mode == "moved" else [11_000, 11_000])
     assert any("worker" in path for path in told["asked"]) == (mode != "main")
     assert not [path for path in told["asked"] if "webgpu" in path or "asyncify" in path]
     assert least_snr(wanted, tmp_path) > LEAST_DB

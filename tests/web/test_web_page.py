@@ -60,6 +60,14 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def long_song(tmp_path: Path) -> Path:
+    """Enough segments for a person to come in between."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, synthetic_song(15 * RATE, RATE).T, RATE, "PCM_16")
+    return path
+
+
+@pytest.fixture
 def files(model: Path) -> dict[str, bytes]:
     return site_files(model)
 
@@ -281,15 +289,31 @@ def test_a_full_disk(drive: Callable[..., dict[str, Any]], tmp_path: Path) -> No
     assert (told["choose"], told["result"]) == (True, False)
 
 
-def test_cancelling(song: Path, drive: Callable[..., dict[str, Any]]) -> None:
-    told = drive("cancel", song=song)
+def test_no_space_on_disk(song: Path, drive: Callable[..., dict[str, Any]]) -> None:
+    """Workers that have no private file system keep the stems in memory, and the page says so."""
+    script = """
+        window.Worker = class extends Worker {
+          constructor(url, options) {
+            const source = `import "${url}"; delete StorageManager.prototype.getDirectory;`;
+            super(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), options);
+          }
+        };
+    """
+    told = drive("separate", song=song, script=script, formats=["pcm16"])
+    assert (told["problem"], told["folders"]) == (None, 0)
+    assert told["notice"].startswith("This browser gives the page no space on disk")
+    assert {soundfile.info(told["files"][f"{stem} pcm16"]).frames for stem in STEMS} == {3 * RATE}
+
+
+def test_cancelling(long_song: Path, drive: Callable[..., dict[str, Any]]) -> None:
+    told = drive("cancel", song=long_song)
     assert told["cancelled"]["problem"] == "Cancelled. Nothing was kept."
     assert (told["cancelled"]["choose"], told["cancelled"]["folders"]) == (True, 0)
     assert told["result"]
 
 
-def test_two_tabs(song: Path, drive: Callable[..., dict[str, Any]]) -> None:
-    told = drive("tabs", song=song)
+def test_two_tabs(long_song: Path, drive: Callable[..., dict[str, Any]]) -> None:
+    told = drive("tabs", song=long_song)
     assert told["refused"]["problem"].startswith("Another tab of this page is separating a song.")
     assert told["result"]
 

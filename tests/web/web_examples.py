@@ -16,6 +16,6 @@ def write_web_model(path: Path) -> Path:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        module = small_htdemucs(depth=1, samplerate=RATE, segment=Fraction(1, 2))
+        module = small_htdemucs(depth=3, samplerate=RATE, segment=Fraction(1, 2))
         make_lively(module, 1)
     return compile(module, target="web", verify=False).save(path)

@@ -33,6 +33,11 @@ export class Folder {
     }
   }
 
+  /** False where the browser has no private file system, or denies it. */
+  get onDisk(): boolean {
+    return this.folder !== undefined;
+  }
+
   async store(name: string): Promise<Store> {
     if (!this.folder) return new MemoryStore();
     const file = await this.folder.getFileHandle(name, { create: true });

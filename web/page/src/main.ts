@@ -14,6 +14,8 @@ import type { SongWorker } from "./song.worker.js";
 const CACHE = "onnx-demucs-model";
 const LOCK = "onnx-demucs-separating";
 const TITLE = document.title;
+const IN_MEMORY =
+  "This browser gives the page no space on disk, as in some private windows: the stems are kept in memory, and a long song may not fit.";
 
 const choose = byId("choose", HTMLElement);
 const input = byId("file", HTMLInputElement);
@@ -23,8 +25,11 @@ const remaining = byId("remaining", HTMLElement);
 const bar = byId("progress", HTMLProgressElement);
 const finished = byId("finished", HTMLElement);
 const problem = byId("problem", HTMLElement);
+const notice = byId("notice", HTMLElement);
 
 let description: Description;
+/** What a person should know where the page is not isolated. */
+let isolation: string | undefined;
 let separator: WorkerSeparator | undefined;
 let songs: comlink.Remote<SongWorker>;
 /** Resolves when the worker for songs is at rest. */
@@ -93,13 +98,15 @@ async function separate(file: File, signal: AbortSignal): Promise<Separated> {
   const audio = await made(decode(file, songs, rate), signal);
   const buffers = audio.channels.map((channel) => channel.buffer as ArrayBuffer);
   const target = { sampleRate: rate, channels, stems };
-  const mix = await made(songs.begin(comlink.transfer(audio, buffers), target), signal);
+  const { mix, onDisk } = await made(songs.begin(comlink.transfer(audio, buffers), target), signal);
+  say(notice, [isolation, onDisk ? undefined : IN_MEMORY].filter(Boolean).join(" "));
   const frames = mix[0]!.length;
   separator ??= await load(signal);
   progress("Separating", 0);
   const began = performance.now();
   await separator.separate(mix, {
     signal,
+    transfer: true,
     onBlock: async ({ stems: block }) => {
       const blocks = block.flat().map((samples) => samples.buffer as ArrayBuffer);
       await made(songs.append(comlink.transfer(block, blocks)), signal);
@@ -220,7 +227,8 @@ function listen(): void {
 
 async function start(): Promise<void> {
   try {
-    say(byId("notice", HTMLElement), await prepare());
+    isolation = await prepare();
+    say(notice, isolation);
     description = await fetchDescription();
     tellModel([`${megabytes(sizeOf(description))} MB, fetched with the first song`]);
     startSongs();

@@ -22,6 +22,13 @@ export interface Target {
   stems: string[];
 }
 
+/** A song that has begun. */
+export interface Begun {
+  mix: Float32Array[];
+  /** Whether its tracks go to disk, and not to memory. */
+  onDisk: boolean;
+}
+
 interface Track {
   store: Store;
   peaks: Peaks;
@@ -41,7 +48,7 @@ class Song {
   }
 
   /** The mix as a model takes it, which becomes the first track. */
-  async begin(audio: Audio, target: Target): Promise<Float32Array[]> {
+  async begin(audio: Audio, target: Target): Promise<Begun> {
     await this.end();
     if (!audio.channels[0]?.length) throw new Problem("This file holds no audio: it is zero seconds long.");
     if (audio.channels[0].length < SHORTEST * audio.sampleRate)
@@ -62,7 +69,7 @@ class Song {
         0,
         mix.map((channel) => channel.subarray(start, start + BLOCK)),
       );
-    return moved(mix, mix);
+    return moved({ mix, onDisk: this.#folder.onDisk }, mix);
   }
 
   /** Samples of every stem, `[stem][channel]`, right after those before them. */

@@ -81,6 +81,7 @@ async function download(page, selector, format) {
 const scenarios = {
   /** A song separated, and its stems in every format asked for. */
   async separate(context) {
+    if (facts.script) await context.addInitScript(facts.script);
     const page = await visit(context);
     await choose(page);
     await outcome(page);

@@ -74,7 +74,8 @@ export class WorkerSeparator implements Separator {
   ): Promise<Record<string, Float32Array[]>> {
     const whole = options.onBlock ? undefined : newStems(this.model, samples);
     const take = options.onBlock ?? ((block) => put(block, whole!));
-    const answers = this.#ask({ type: "separate", mix, overlap: options.overlap }, options.signal);
+    const given = options.transfer ? buffersOf(mix) : [];
+    const answers = this.#ask({ type: "separate", mix, overlap: options.overlap }, options.signal, given);
     for await (const answer of answers) {
       if (answer.type !== "block") continue;
       const done = answer.start + answer.stems[0]![0]!.length;
@@ -141,6 +142,11 @@ export class WorkerSeparator implements Separator {
     this.#line?.end(reason);
     this.#line = undefined;
   }
+}
+
+/** Each buffer once; shared ones cannot be transferred, and need not be. */
+function buffersOf(mix: readonly Float32Array[]): ArrayBuffer[] {
+  return [...new Set(mix.map(({ buffer }) => buffer))].filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
 /** A worker, and what it said that was not heard yet. */

@@ -33,6 +33,8 @@ export interface SeparateOptions {
   onBlock?: (block: Block) => void | Promise<void>;
   /** Stops between two segments; the promise is rejected with its reason. */
   signal?: AbortSignal;
+  /** Lets a `WorkerSeparator` take the mix, which is empty afterwards, in place of a copy; no unless told. */
+  transfer?: boolean;
 }
 
 /** A loaded model. */

@@ -30,14 +30,16 @@ function shared(samples) {
   return copy;
 }
 
-async function separated(loading, song, given = same) {
+async function separated(loading, song, { given = same, transfer = false } = {}) {
   const separator = await loading;
   const progress = [];
-  const stems = await separator.separate((await mixOf(song)).map(given), {
+  const mix = (await mixOf(song)).map(given);
+  const stems = await separator.separate(mix, {
     onProgress: (...counts) => progress.push(counts),
+    transfer,
   });
   await keepStems(stems, separator.model.sampleRate);
-  const told = { ...facts(separator), progress };
+  const told = { ...facts(separator), progress, left: mix.map((channel) => channel.length) };
   await separator.release();
   return told;
 }
@@ -64,8 +66,10 @@ const failure = (promise) =>
 globalThis.modes = {
   main: (model, song) => separated(load(model, { threads: 2 }), song),
   plain: (model, song) => separated(load(model, { threads: 2, wasmPaths: "../dist" }), song),
-  bundled: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song, shared),
+  bundled: (model, song) =>
+    separated(WorkerSeparator.load(model, { threads: 2 }), song, { given: shared, transfer: true }),
   worker: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song),
+  moved: (model, song) => separated(WorkerSeparator.load(model, { threads: 2 }), song, { transfer: true }),
   software: (model, song) => separated(load(model, { threads: 1 }), song),
 
   async webgpu(model, song) {
