@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from onnx_demucs_compiler import compile
+from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.loading.lively import make_lively
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_rules.examples import small_htdemucs
@@ -143,3 +144,17 @@ def test_webgpu_until_the_device_is_lost(folder: Path, wanted: dict[str, np.ndar
     assert told["notes"] == ["WebGPU was left in the middle: the device was lost (Device was destroyed.)"]
     assert least_snr(wanted, tmp_path) > 95
     assert least_snr({f"{name}-lost": stem for name, stem in wanted.items()}, tmp_path) > 95
+
+
+@in_chromium
+@pytest.mark.full_size
+def test_a_segment_of_htdemucs(tmp_path: Path) -> None:
+    """Five seconds, which one run of the real architecture separates."""
+    model, song = tmp_path / "htdemucs.onnx", tmp_path / "song.wav"
+    compile("untrained:htdemucs", target="web", verify=False).save(model)
+    mix = synthetic_song(5 * 44100, 44100)
+    soundfile.write(song, mix.T, 44100, "FLOAT")
+    told = run("browser.mjs", model, song, tmp_path, BROWSER, "worker")
+    assert (told["errors"], told["isolated"], told["threads"]) == ([], True, 2)
+    assert told["progress"] == [[5 * 44100, 5 * 44100]]
+    assert least_snr(Separator(model).separate(mix), tmp_path) > LEAST_DB

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from tiny_model import TinyModel
 from web_examples import RATE, write_web_model
 
 from onnx_demucs_compiler.artifact.metadata import PREFIX
@@ -303,6 +304,28 @@ def test_no_space_on_disk(song: Path, drive: Callable[..., dict[str, Any]]) -> N
     assert (told["problem"], told["folders"]) == (None, 0)
     assert told["notice"].startswith("This browser gives the page no space on disk")
     assert {soundfile.info(told["files"][f"{stem} pcm16"]).frames for stem in STEMS} == {3 * RATE}
+
+
+def test_ten_minutes_in_flat_memory(
+    files: dict[str, bytes], drive: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """After two minutes memory holds the decoded song, once; after ten no more, and at the end not even that.
+
+    The stems that are made meanwhile would be as much as the song, each.
+    """
+    song = tmp_path / "song.wav"
+    ten_seconds = np.round(0.5 * 2**15 * synthetic_song(10 * RATE, RATE).T).astype(np.int16)
+    soundfile.write(song, np.tile(ten_seconds, (60, 1)), RATE)
+    tiny = TinyModel(segment=2 * RATE, sample_rate=RATE)
+    files |= site_files(tiny.save(tmp_path / "tiny.onnx", target="web", providers=("wasm",)))
+    told = drive("memory", song=song, parts=[0.2, 0.95])
+    assert told["result"]
+    decoded = 600 * RATE * 2 * 4
+    early, late, end = told["memory"]
+    assert decoded < early["rest"] < 1.25 * decoded
+    assert late["rest"] - early["rest"] < decoded / 50
+    assert end["rest"] < decoded / 4
+    assert early["wasm"] == late["wasm"] == end["wasm"] > 0
 
 
 def test_cancelling(long_song: Path, drive: Callable[..., dict[str, Any]]) -> None:

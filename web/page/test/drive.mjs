@@ -1,5 +1,5 @@
 // Plays a person at the page: node drive.mjs SCENARIO, with the facts as JSON on stdin; prints JSON.
-// tests/web/test_web_page.py runs it.
+// tests/web/test_web_page.py runs it, and docs/page_pictures.py for the pictures in the documentation.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,8 +14,14 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  "--enable-blink-features=ForceEagerMeasureMemory",
 ];
 const PATIENCE = 300_000;
+const LOOKS = {
+  light: { width: 1000, colorScheme: "light" },
+  dark: { width: 1000, colorScheme: "dark" },
+  phone: { width: 390, colorScheme: "light" },
+};
 
 const facts = JSON.parse(readFileSync(0, "utf8"));
 const errors = [];
@@ -78,6 +84,41 @@ async function download(page, selector, format) {
   return path;
 }
 
+/** Runs in the page before anything else: its workers tell the size of their WebAssembly memories when asked. */
+function tellWasm() {
+  const told = () => {
+    const memories = [];
+    WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
+      construct(target, options) {
+        memories.push(new target(...options));
+        return memories.at(-1);
+      },
+    });
+    const channel = new BroadcastChannel("wasm");
+    channel.onmessage = ({ data }) => {
+      const bytes = memories.reduce((sum, memory) => sum + memory.buffer.byteLength, 0);
+      if (data === "asked" && bytes) channel.postMessage(bytes);
+    };
+  };
+  window.Worker = class extends Worker {
+    constructor(url, options) {
+      const source = `import "${url}"; (${told})();`;
+      super(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), options);
+    }
+  };
+}
+
+/** Runs in the page. Chromium's own measure counts array buffers, and no memory of WebAssembly. */
+async function bytesInUse() {
+  const channel = new BroadcastChannel("wasm");
+  const wasm = await new Promise((resolve) => {
+    channel.onmessage = ({ data }) => typeof data === "number" && resolve(data);
+    channel.postMessage("asked");
+  });
+  channel.close();
+  return { wasm, rest: (await performance.measureUserAgentSpecificMemory()).bytes };
+}
+
 const scenarios = {
   /** A song separated, and its stems in every format asked for. */
   async separate(context) {
@@ -106,6 +147,55 @@ const scenarios = {
       await outcome(page);
     }
     return { ...(await state(page)), folders: facts.insecure ? 0 : await folders(page) };
+  },
+
+  /** The memory, in bytes, of page, workers and WebAssembly once each part of a song is separated. */
+  async memory(context) {
+    await context.addInitScript(tellWasm);
+    const page = await visit(context);
+    await choose(page);
+    const memory = [];
+    for (const part of facts.parts) {
+      await page.waitForFunction(
+        (part) =>
+          document.querySelector("#step").textContent === "Separating" &&
+          document.querySelector("#progress").value >= part,
+        part,
+      );
+      memory.push(await page.evaluate(bytesInUse));
+    }
+    await outcome(page);
+    memory.push(await page.evaluate(bytesInUse));
+    return { ...(await state(page)), memory };
+  },
+
+  /** Pictures of the page in each state, as `page-STATE-LOOK.png` in the folder. */
+  async pictures(context) {
+    const page = await visit(context);
+    const keep = async (state, looks) => {
+      for (const look of looks) {
+        const { width, ...media } = LOOKS[look];
+        await page.setViewportSize({ width, height: 320 });
+        await page.emulateMedia(media);
+        await page.waitForTimeout(500); // waveforms are drawn again
+        await page.screenshot({ path: join(facts.folder, `page-${state}-${look}.png`), fullPage: true });
+      }
+    };
+    await keep("start", ["light", "phone"]);
+    await page.setInputFiles("#file", facts.text);
+    await outcome(page);
+    await keep("error", ["light"]);
+    await choose(page);
+    await separating(page);
+    await keep("running", ["light", "dark"]);
+    await outcome(page);
+    await page.click('button[aria-label="Mute vocals"]');
+    await page.locator("#position").evaluate((slider) => {
+      slider.value = String(slider.max * 0.4);
+      slider.dispatchEvent(new Event("input"));
+    });
+    await keep("done", ["light", "dark", "phone"]);
+    return state(page);
   },
 
   /** Cancelled in the middle, and begun again. */
