@@ -56,10 +56,9 @@ def write_song(folder: Path, samples: np.ndarray, subtype: str = "FLOAT", **opti
 
 
 def files(folder: Path) -> Iterator[tuple[Path, np.ndarray]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            assert soundfile.info(path).subtype == "FLOAT"
-            yield path.relative_to(folder), soundfile.read(path, always_2d=True)[0]
+    for path in sorted(folder.rglob("*.wav")):
+        assert soundfile.info(path).subtype == "FLOAT"
+        yield path.relative_to(folder), soundfile.read(path, always_2d=True)[0]
 
 
 def compare(client: Client, model: Path, song: Path, overlap: float | None = None) -> None:
