@@ -235,5 +235,6 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         overlap=options.overlap if options.track else None,
         fold_weights=options.fold_weights,
         differing_segments=family_of(source.module).differing_segments(source.module, source.segment or 0),
+        weights_license=options.weights_license,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )

@@ -68,6 +68,7 @@ class Choices(TypedDict, total=False):
     two_stems: str | None
     other_method: str
     fold_weights: bool
+    weights_license: str
     verify: bool
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None
     repo: Path | None
@@ -118,6 +119,7 @@ def compile(  # noqa: A001
     two_stems: str | None = None,
     other_method: str = "add",
     fold_weights: bool = False,
+    weights_license: str = "",
     verify: bool = True,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
@@ -165,6 +167,7 @@ def compile(  # noqa: A001
         other_method: what that is: ``"add"``, the sum of the others, or ``"minus"``, the mix less the one.
         fold_weights: compute here what is computed from weights alone, as quantisers and converters want it;
             otherwise the file holds each weight once, and a runtime computes that when it loads the file.
+        weights_license: their licence, a name or an SPDX expression, for the metadata (``license``).
         verify: measure SNR against the model in float64 and refuse to return what falls below the gate.
         example_input: what to trace with, where the model does not say what it takes; float32 is made of
             other floating-point numbers.
@@ -202,6 +205,7 @@ def compile(  # noqa: A001
         two_stems=two_stems,
         other_method=other_method,
         fold_weights=fold_weights,
+        weights_license=weights_license,
     )
     if precision is None:
         preferred = options.made_for.precision

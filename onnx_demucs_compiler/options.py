@@ -55,6 +55,7 @@ class Options:
         two_stems: the one source to keep, beside what is left without it.
         other_method: what that is: ``add``, the sum of the other sources; ``minus``, the mix less the one.
         fold_weights: whether what is computed from weights alone is stored in place of being computed.
+        weights_license: their licence, for the metadata; empty where the user names none.
         keep: with ``int8``, the weights that are stored in float16 instead, by their initializers' names.
         sources: the model's own sources, in the order of the graph's second axis, for rules to look up.
     """
@@ -73,6 +74,7 @@ class Options:
     two_stems: str | None = None
     other_method: str = "add"
     fold_weights: bool = False
+    weights_license: str = ""
     keep: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -88,6 +90,8 @@ class Options:
         self._check_batch()
         self._check_track()
         self._check_stems()
+        if not self.weights_license.isprintable():
+            raise UsageError("weights_license is the name of a licence in one line of text")
         self._check_emit()
         self._check_precision()
         for option, why in self.made_for.refuses.items():

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PREFIX = "onnx_demucs."
 
+OVERLAPPING = 4
+"""Frames of demucs' STFT that cover each sample: the hop is a quarter of the window."""
+
 
 @dataclass(frozen=True)
 class ArtifactMetadata:
@@ -60,6 +63,7 @@ class ArtifactMetadata:
         fold_weights: whether what is computed from weights alone is stored.
         stopped_after: the last rule that was applied to a graph that is written to be looked at; empty for
             others.
+        weights_license: of the weights, as the user named it; empty where nobody did.
     """
 
     sources: tuple[str, ...]
@@ -87,6 +91,7 @@ class ArtifactMetadata:
     providers: tuple[str, ...] = ()
     fold_weights: bool = False
     stopped_after: str = ""
+    weights_license: str = ""
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -118,6 +123,24 @@ class ArtifactMetadata:
             **({PREFIX + "fold_weights": "true"} if self.fold_weights else {}),
             **({PREFIX + "stopped_after": self.stopped_after} if self.stopped_after else {}),
             **(self._openkara() if self.interface == "openkara" else {}),
+            **(self._unblend() if self.interface == "spectral" else {}),
+            **({"license": self.weights_license} if self.weights_license else {}),
+        }
+
+    def _unblend(self) -> dict[str, str]:
+        """The keys that clients of unblend, once demucs-next, hold a file to."""
+        return {
+            "model_family": "demucs",
+            "segment_samples": str(self.segment),
+            "stft_n_fft": str(self.n_fft),
+            "stft_hop_length": str(self.n_fft // OVERLAPPING),
+            "stft_win_length": str(self.n_fft),
+            "stft_window": "hann",
+            "stft_normalized": "true",
+            "external_normalization": "true",
+            "weight_precision": self.precision.removesuffix("-weights"),
+            "compute_precision": "fp32",
+            "batch_mode": "dynamic" if self.batch == "dynamic" else "static",
         }
 
     def _openkara(self) -> dict[str, str]:
@@ -168,6 +191,7 @@ class ArtifactMetadata:
                 providers=_names(props.get(PREFIX + "providers", "[]")),
                 fold_weights=props.get(PREFIX + "fold_weights") == "true",
                 stopped_after=props.get(PREFIX + "stopped_after", ""),
+                weights_license=props.get("license", ""),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cyclonedx.model.component import Component
+    from cyclonedx.model.license import License
 
     from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 
 _PROPERTY = "onnx-demucs:"
-_TOLD_ELSEWHERE = ("checkpoints", "rules", "versions")
+_TOLD_ELSEWHERE = ("checkpoints", "license", "rules", "versions")
 
 
 def check_sbom_support() -> None:
@@ -42,7 +43,7 @@ def bill_of_materials(
 ) -> str:
     """The bill of materials of an artifact, as CycloneDX 1.6 in JSON.
 
-    It names no licence of the model: neither checkpoints nor metadata say one.
+    It names the licence that the metadata has for the weights; checkpoints say none.
 
     Args:
         name: the artifact's file name.
@@ -80,9 +81,23 @@ def _artifact(name: str, digest: str, metadata: ArtifactMetadata) -> Component:
         bom_ref="artifact",
         description=f"{metadata.model} compiled to ONNX",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+        licenses=_licence(metadata),
         pedigree=Pedigree(ancestors=_checkpoints(metadata), notes=metadata.provenance),
         properties=[Property(name=_PROPERTY + key, value=value) for key, value in facts],
     )
+
+
+def _licence(metadata: ArtifactMetadata) -> list[License]:
+    """That of the weights, if the user named one."""
+    from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
+    from cyclonedx.spdx import fixup_id, is_expression
+
+    named = metadata.weights_license
+    if not named:
+        return []
+    if identifier := fixup_id(named):
+        return [DisjunctiveLicense(id=identifier)]
+    return [LicenseExpression(named) if is_expression(named) else DisjunctiveLicense(name=named)]
 
 
 def _weights(name: str, data: bytes) -> Component:

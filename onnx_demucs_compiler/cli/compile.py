@@ -126,6 +126,9 @@ def compile(  # noqa: A001 - the command's name
     profile: Annotated[
         bool, typer.Option("--profile", help="Time the graph's operators in ONNX Runtime for the report.")
     ] = False,
+    weights_license: Annotated[
+        str, typer.Option(metavar="NAME", help="The weights' licence, for the metadata.", show_default=False)
+    ] = "",
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Write OUT.onnx.sha256 too, for sha256sum --check.")
     ] = False,
@@ -170,6 +173,7 @@ def compile(  # noqa: A001 - the command's name
         "two_stems": two_stems,
         "other_method": other_method,
         "fold_weights": fold_weights,
+        "weights_license": weights_license,
         **({} if precision is None else {"precision": precision}),
         **_numbers(opset, batch, length),
         **_overlap(track, overlap),

@@ -79,6 +79,7 @@ def _origin(path: Path, artifact: "Artifact") -> dict[str, Any]:
     return {
         "model": metadata.model,
         "weights": metadata.provenance,
+        **({"weights_license": metadata.weights_license} if metadata.weights_license else {}),
         "stems": list(metadata.sources),
         "sample_rate": metadata.sample_rate,
         "channels": metadata.audio_channels,

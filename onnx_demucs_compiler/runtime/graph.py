@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
+from onnx_demucs_compiler.artifact.metadata import OVERLAPPING, ArtifactMetadata
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime.devices import CPU, Device, open_session
 from onnx_demucs_compiler.runtime.interfaces import HOSTS, Cut, host_side
 from onnx_demucs_compiler.runtime.session import in_one_line
-from onnx_demucs_compiler.runtime.spectrum import OVERLAPPING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from onnx_demucs_compiler.artifact.metadata import OVERLAPPING
+
 if TYPE_CHECKING:
     from onnx_demucs_compiler.runtime.audio import Audio
-
-OVERLAPPING = 4
-"""Frames that cover each sample: the hop is a quarter of the window."""
 
 ENVELOPE = 1.5
 """What the squares of the windows over a sample sum to.

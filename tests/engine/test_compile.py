@@ -140,6 +140,19 @@ def test_metadata(compiled: CompiledModel, htdemucs: nn.Module) -> None:
     assert json.loads(written["sources"]) == ["drums", "vocals"]
 
 
+def test_the_licence_of_weights_is_what_the_user_says(compiled: CompiledModel) -> None:
+    assert compiled.metadata.weights_license == ""
+    small = compile(Doubled(), example_input=torch.zeros(1, 2, 64), weights_license="CC-BY-NC-4.0")
+    assert {item.key: item.value for item in small.model.metadata_props}["license"] == "CC-BY-NC-4.0"
+    with pytest.raises(UsageError, match="in one line of text"):
+        compile(Doubled(), weights_license="a\nb")
+
+
+class Doubled(nn.Module):
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        return mix + mix
+
+
 def test_the_portable_artifact_keeps_to_plain_onnx(compiled: CompiledModel) -> None:
     model = compiled.model
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
