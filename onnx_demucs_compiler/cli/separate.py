@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -112,7 +113,7 @@ def separate(
     outcomes: list[Outcome] = []
     everything = [*named, *found]
     with heard(), SongBars([song.path for song in everything], visible=not (quiet or as_json)) as bars:
-        for outcome in separator.separate_files(
+        separating = separator.separate_files(
             everything,
             out,
             encoding=encoding,
@@ -122,11 +123,13 @@ def separate(
             rate=rate,
             resume=resume,
             progress=bars.show,
-        ):
-            outcomes.append(outcome)
-            bars.end(outcome.song)
-            if outcome.result:
-                print_warnings(outcome.result.warnings, quiet=quiet)
+        )
+        with closing(separating):
+            for outcome in separating:
+                outcomes.append(outcome)
+                bars.end(outcome.song)
+                if outcome.result:
+                    print_warnings(outcome.result.warnings, quiet=quiet)
 
     told = _summary(outcomes, separator.health)
     if summary is not None:

@@ -29,7 +29,7 @@ from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.runtime.stems import means_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from onnx_demucs_compiler.runtime.audio import Audio
     from onnx_demucs_compiler.runtime.job import Rate, SeparatedSong
@@ -181,7 +181,7 @@ class Separator:
         rate: Rate = "model",
         resume: bool = False,
         progress: SongProgress | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Separate songs into files ``OUT_DIR/MODEL/TRACK/STEM.EXT``.
 
         While one is separated, the next is decoded and the one before encoded, in threads of their own. Three

@@ -60,10 +60,11 @@ def find_songs(folder: Path, *, leave_out: Path | None = None) -> Iterator[Song]
     Raises:
         CompilerError: the folder, or one below, cannot be read.
     """
+    out = leave_out and leave_out.resolve()
     for place, folders, files in os.walk(folder, onerror=_refuse):
         here = Path(place)
         folders[:] = [
-            name for name in sorted(folders) if not name.startswith(".") and here / name != leave_out
+            name for name in sorted(folders) if not name.startswith(".") and (here / name).resolve() != out
         ]
         if MANIFEST in files:
             continue
