@@ -21,6 +21,7 @@ from onnx_demucs_compiler.errors import CompilerError, first_line
 from onnx_demucs_compiler.rules.complex_pair import ComplexPair
 from onnx_demucs_compiler.rules.rule import RULE_KEY, Refusal
 from onnx_demucs_compiler.rules.site import Site
+from onnx_demucs_compiler.stages.composites import in_primitives
 from onnx_demucs_compiler.stages.constants import (
     ComplexName,
     evaluate_static,
@@ -72,7 +73,8 @@ def lower(
         InternalError: an operator or a rule fails.
     """
     # Functional first: behind an operator that writes in place, what is static could not be told.
-    module = program.run_decompositions({}).module(check_guards=False)
+    claimed = {op for rule in rules for op in rule.ops}
+    module = in_primitives(program, claimed).module(check_guards=False)
     _forget_writes(module.graph)
     _forget_origins(module.graph)
     _rename_constants(module)

@@ -35,6 +35,14 @@ class Interleaved(nn.Module):
         return torch.istft(z, N_FFT, HOP, window=self.window, length=mix.shape[-1])
 
 
+class Complex(nn.Module):
+    """Not Demucs: transforms of a whole signal, a power and a product of complex matrices."""
+
+    def forward(self, mix: Tensor) -> Tensor:
+        z = torch.fft.rfft(mix.unflatten(-1, (8, 600)))
+        return torch.fft.irfft(z.square().mT @ z, n=600)
+
+
 def small_hdemucs() -> nn.Module:
     """An LSTM and LocalState in the layer over time, bands of frequencies, masks of magnitudes."""
     return HDemucs(
@@ -69,6 +77,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain-htdemucs-track": (plain_htdemucs, {"track": True}),
     "wider-htdemucs-fp16-weights": (lambda: plain_htdemucs(channels=32), {"precision": "fp16-weights"}),
     "small-htdemucs-fold-weights": (small_htdemucs, {"fold_weights": True}),
+    "complex": (Complex, {"example_input": torch.zeros(1, 1, 4800)}),
     "not-demucs": (Interleaved, {"example_input": torch.zeros(1, 1, HOP * (FRAMES - 1))}),
 }
 """What to build, and how to compile it, by the name of its golden file."""

@@ -115,14 +115,32 @@ def overlapping_bands_summed() -> nn.Module:
     return OfSpectrum(summed)
 
 
-@CASES.add(
-    (2, 1000),
-    error="no rule lowers aten.fft_rfft.default on a complex tensor, and ONNX has no complex dtype; "
-    "the model calls it at spectral_modules.py:…: return torch.fft.rfft(x).abs()",
-)
+@CASES.add((2, 1000), min_snr_db=120.0)
 class RealTransform(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.fft.rfft(x).abs()
+
+
+@CASES.add((1, 2, 4096), min_snr_db=120.0)
+class LongFilter(nn.Module):
+    """A filter whose response lies in its weights, applied by transforms of the whole signal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.response = nn.Parameter(torch.randn(1, 255))
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-1] + self.response.shape[-1] - 1
+        product = torch.fft.rfft(x, n=size) * torch.fft.rfft(self.response, n=size)
+        return torch.fft.irfft(product, n=size)[..., : x.shape[-1]]
+
+
+@CASES.add(
+    (2, 8, 2), error="no rule lowers aten.cumprod.default on a complex tensor, and ONNX has no complex…"
+)
+class RunningProduct(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.view_as_real(torch.view_as_complex(x).cumprod(-1))
 
 
 @CASES.add((2, 16000), min_snr_db=120.0)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from onnx_demucs_compiler.rules import Case, ComplexPair, Numerics, Refusal, decompose
-from onnx_demucs_rules.norm.examples import Accumulate
+from onnx_demucs_rules.norm.examples import Accumulate, ComplexAccumulate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,7 @@ BLOCK = 32
         Case("of-whole-numbers-in-float32", lambda: Accumulate(-1, whole=True, dtype=torch.float32),
              ((2, 5000),)),
         Case("open-batch", lambda: Accumulate(-1), ((2, 3, 5000),), options={"batch": "dynamic"}),
+        Case("complex", ComplexAccumulate, ((2, 3, 5000, 2),), beside=("complex-as-real-pairs",)),
         Case("short-rows", lambda: Accumulate(-1), ((9, 32),), fires=0,
              because="rows of 32 elements are short", ops={"CumSum": 1}),
         Case("whole-numbers", lambda: Accumulate(-1, whole=True), ((2, 5000),), fires=0,
@@ -45,11 +46,10 @@ BLOCK = 32
 )  # fmt: skip
 def cumsum_in_stages(
     _: Site, x: Tensor | ComplexPair, dim: int, *, dtype: torch.dtype | None = None
-) -> Tensor | Refusal:
+) -> Tensor | ComplexPair | Refusal:
     """``cumsum(x)`` → running sums of short blocks, each plus the sum of the blocks before it."""
-    if isinstance(x, ComplexPair):
-        return Refusal("the sum is complex")
-    summed = x.dtype if dtype is None else dtype
+    half = x.real if isinstance(x, ComplexPair) else x
+    summed = half.dtype if dtype is None else dtype.to_real()
     if summed != torch.float32:
         return Refusal(f"the sum is taken in {summed}")
     length = x.shape[dim]
@@ -57,6 +57,8 @@ def cumsum_in_stages(
         return Refusal("the length is open")
     if length <= BLOCK:
         return Refusal(f"rows of {length} elements are short")
+    if isinstance(x, ComplexPair):
+        return ComplexPair(_running(x.real, dim % x.ndim), _running(x.imag, dim % x.ndim))
     return _running(x.to(summed), dim % x.ndim)
 
 

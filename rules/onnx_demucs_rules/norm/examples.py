@@ -80,3 +80,11 @@ class Accumulate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Running sum of ``x``, or of its sign as a whole number."""
         return torch.cumsum((x > 0).long() if self.whole else x, self.dim, dtype=self.dtype)
+
+
+class ComplexAccumulate(nn.Module):
+    """A running sum of complex numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[…, n, 2]`` to the same."""
+        return torch.view_as_real(torch.view_as_complex(x).cumsum(-1))

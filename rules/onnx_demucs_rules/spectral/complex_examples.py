@@ -95,13 +95,98 @@ class Casts(nn.Module):
         return torch.view_as_real(z + written)
 
 
-class Products(nn.Module):
-    """Matrix products and einsum."""
+class Functions(nn.Module):
+    """Elementary functions, where they are smooth."""
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """``[2, 4, 3, 2]`` and ``[2, 3, 5, 2]`` to ``[2, 4, 5, 2]``."""
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 8, 2]`` to as many real numbers for each."""
+        z = torch.view_as_complex(x)
+        w = z + 3
+        results = (
+            z.exp(), torch.exp(1j * x[..., 0]), w.log(), w.log2(), w.log10(), z.sqrt(), (-w).sqrt(),
+            w.rsqrt(), 1 / w, w.reciprocal(), z**2, z.square(), z**5, w**-3, w**0.5, w**-0.5, w**1.5,
+            w ** (1 + 1j), w**z, 2**z, z**0, w.sgn(), z.sin(), z.cos(), z.sinh(), z.cosh(),
+            (z / 2).tan(), (20 * z).tanh(), z.sigmoid(), z.expm1(), w.log1p(), torch.lerp(z, w, 0.25),
+            torch.addcmul(z, w, z, value=2), torch.addcdiv(z, z, w),
+        )  # fmt: skip
+        return tuple(torch.view_as_real(result) for result in results)
+
+
+class AtZero(nn.Module):
+    """Functions with a value of their own at zero."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 8, 2]`` to as many real numbers for each."""
+        z = torch.view_as_complex(x)
+        z = z * (z.abs() > 1)
+        return tuple(torch.view_as_real(result) for result in (z.sqrt(), z.sgn(), z**1.5, z**0.0, z**3))
+
+
+class Reductions(nn.Module):
+    """Sums, products, moments and norms."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 3, 8, 2]`` to real numbers."""
+        z = torch.view_as_complex(x)
+        complex_ones = (
+            z.prod(-1), z.prod(1, keepdim=True), z[0, 0].prod(), z.cumsum(1), z.sum(), z.mean((0, 2)),
+            torch.diff(z, dim=-1), torch.trapezoid(z, dim=1),
+        )  # fmt: skip
+        real_ones = (
+            z.var(-1), z.std((1, 2), correction=0, keepdim=True), z.var(), torch.linalg.vector_norm(z, dim=1),
+            torch.linalg.norm(z, dim=(1, 2)), z.norm(p=1, dim=-1), torch.linalg.vector_norm(z, float("inf")),
+            torch.var_mean(z, -1)[0],
+        )  # fmt: skip
+        return *(torch.view_as_real(result) for result in complex_ones), *real_ones
+
+
+class Comparisons(nn.Module):
+    """Questions about complex numbers."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 8, 2]`` to truth values."""
+        z = torch.view_as_complex(x)
+        w = z * (z.abs() > 1)
+        return w == 0, w != 0, w == z, w != z, z.isfinite(), z.isnan(), z.isinf(), torch.isclose(w, z)
+
+
+class Products(nn.Module):
+    """Products of matrices and of what einsum names."""
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 4, 3, 2]`` and ``[2, 3, 5, 2]`` to real numbers."""
         z, w = torch.view_as_complex(x), torch.view_as_complex(y)
-        return torch.view_as_real(z @ w + torch.einsum("bij,bjk->bik", z, w) * z.real.sum())
+        row, column = z[0, 0], w[0, :, 0]
+        results = (
+            z @ w, z[0] @ w[0], z[0] @ column, torch.einsum("bij,bjk->bik", z, w),
+            torch.einsum("bij,bjk,bkl->bil", z, w, w.mT), torch.einsum("bij->ji", z),
+            torch.outer(row, column), torch.dot(row, column), torch.vdot(row, column), torch.kron(z[0], w[0]),
+            torch.addmm(z[0] @ w[0], z[0], w[0], beta=0.5, alpha=2), torch.baddbmm(z @ w, z, w),
+            torch.tensordot(z, w, dims=([2], [1])), torch.linalg.multi_dot([z[0], w[0], w[1].mH]),
+        )  # fmt: skip
+        return tuple(torch.view_as_real(result.resolve_conj()) for result in results)
+
+
+class ComplexLayers(nn.Module):
+    """Linear layers and convolutions with complex weights."""
+
+    def __init__(self) -> None:
+        """Make complex weights of real ones."""
+        super().__init__()
+        shapes = {"linear": (5, 8), "conv": (4, 3, 3), "grouped": (3, 1, 2), "transposed": (3, 2, 4)}
+        self.weights = nn.ParameterDict({name: torch.randn(*shape, 2) for name, shape in shapes.items()})
+        self.bias = nn.Parameter(torch.randn(5, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``[2, 3, 8, 2]`` to real numbers."""
+        z, bias = torch.view_as_complex(x), torch.view_as_complex(self.bias)
+        weights = {name: torch.view_as_complex(weight) for name, weight in self.weights.items()}
+        results = (
+            F.linear(z, weights["linear"], bias), F.linear(z[0], weights["linear"], bias),
+            F.conv1d(z, weights["conv"], bias[:4], padding=1), F.conv1d(z, weights["grouped"], groups=3),
+            F.conv_transpose1d(z, weights["transposed"], bias[:2], stride=2),
+        )  # fmt: skip
+        return tuple(torch.view_as_real(result) for result in results)
 
 
 class Constants(nn.Module):

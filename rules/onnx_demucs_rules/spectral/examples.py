@@ -25,12 +25,13 @@ class Spectrogram(nn.Module):
         center: bool = True,
         normalized: bool = True,
         onesided: bool = True,
+        pad_mode: str = "reflect",
     ) -> None:
         """Take the arguments of ``torch.stft``; ``window="input"`` takes the window from the input."""
         super().__init__()
         self.options: dict[str, Any] = {
             "n_fft": n_fft, "hop_length": hop, "win_length": win or n_fft, "center": center,
-            "normalized": normalized, "onesided": onesided,
+            "normalized": normalized, "onesided": onesided, "pad_mode": pad_mode,
         }  # fmt: skip
         self.from_input = window == "input"
         self.register_buffer("window", torch.hann_window(win or n_fft) if window == "hann" else None)
@@ -39,6 +40,14 @@ class Spectrogram(nn.Module):
         """``[..., samples]`` to ``[..., bins, frames, 2]``."""
         window = signal[0, : self.options["win_length"]] if self.from_input else self.window
         return torch.view_as_real(torch.stft(signal, window=window, return_complex=True, **self.options))
+
+
+class ComplexSpectrogram(Spectrogram):
+    """The same of a complex signal."""
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """``[..., samples, 2]`` to ``[..., bins, frames, 2]``."""
+        return super().forward(torch.view_as_complex(signal))
 
 
 class Resynthesis(nn.Module):
@@ -89,13 +98,19 @@ class Padded(Resynthesis):
         return self.signal(whole.flatten(0, 1))
 
 
-class ComplexResynthesis(nn.Module):
+class ComplexResynthesis(Resynthesis):
     """A model that asks for a complex signal from an inverse STFT."""
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        """``[64, frames, 2]`` to ``[samples, 2]``."""
-        signal = torch.istft(
-            torch.view_as_complex(spectrum), 64, 16, window=torch.hann_window(64), onesided=False,
-            return_complex=True,
-        )  # fmt: skip
-        return torch.view_as_real(signal)
+        """``[..., bins, frames, 2]`` to ``[..., samples, 2]``."""
+        options = self.options | {"onesided": False, "return_complex": True}
+        return torch.view_as_real(torch.istft(torch.view_as_complex(spectrum), window=self.window, **options))
+
+
+class WindowFromInput(nn.Module):
+    """An inverse STFT whose window comes from the input."""
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """``[33, frames, 2]`` to ``[samples]``."""
+        window = spectrum.flatten()[:64]
+        return torch.istft(torch.view_as_complex(spectrum), 64, 16, window=window)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from onnx_demucs_compiler.rules import Case, Numerics, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
-from onnx_demucs_rules.spectral.examples import PAIRS, ComplexResynthesis, Resynthesis
+from onnx_demucs_rules.spectral.examples import PAIRS, ComplexResynthesis, Resynthesis, WindowFromInput
 from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ aten = torch.ops.aten
              ((1, 500, 9, 2),), ops={"ConvTranspose": 1}, beside=PAIRS, needed=True),
         Case("two-sided-one-spectrum", lambda: Resynthesis(n_fft=100, hop=30, onesided=False,
              normalized=False), ((100, 9, 2),), beside=PAIRS, needed=True),
-        Case("complex-signal", ComplexResynthesis, ((64, 9, 2),), fires=0,
-             because="a complex signal is asked for", beside=PAIRS, needed=True),
+        Case("complex-signal", lambda: ComplexResynthesis(n_fft=49, hop=16), ((2, 49, 9, 2),), beside=PAIRS,
+             needed=True),
+        Case("windowed-by-the-input", WindowFromInput, ((33, 9, 2),), fires=0,
+             because="window depends on the model's input", beside=PAIRS, needed=True),
     ],
 )  # fmt: skip
 @lowers_istft

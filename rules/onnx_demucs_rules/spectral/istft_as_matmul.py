@@ -9,7 +9,7 @@ import torch
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, inner, why_not_factorised
-from onnx_demucs_rules.spectral.examples import PAIRS, Padded, Resynthesis
+from onnx_demucs_rules.spectral.examples import PAIRS, ComplexResynthesis, Padded, Resynthesis
 from onnx_demucs_rules.spectral.stft_call import bin_weights, lowers_istft
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ aten = torch.ops.aten
         Case("not-centred", lambda: Resynthesis(n_fft=256, hop=64, window="hamming", center=False,
              normalized=False), ((2, 129, 9, 2),), beside=PAIRS, needed=True),
         Case("two-sided", lambda: Resynthesis(n_fft=240, hop=60, onesided=False), ((1, 240, 11, 2),),
+             beside=PAIRS, needed=True),
+        Case("complex-signal", lambda: ComplexResynthesis(n_fft=240, hop=60), ((240, 11, 2),), beside=PAIRS,
+             needed=True),
+        Case("odd-n-fft", lambda: ComplexResynthesis(n_fft=405, hop=100), ((1, 405, 11, 2),),
              beside=PAIRS, needed=True),
         Case("one-spectrum", lambda: Resynthesis(n_fft=256, hop=64), ((129, 9, 2),),
              beside=PAIRS, needed=True),

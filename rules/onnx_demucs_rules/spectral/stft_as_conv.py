@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from onnx_demucs_compiler.rules import Case, Numerics, decompose
 from onnx_demucs_rules.spectral.dft import as_constant, dense
-from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
+from onnx_demucs_rules.spectral.examples import PAIRS, ComplexSpectrogram, Spectrogram
 from onnx_demucs_rules.spectral.stft_call import lowers_stft
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ aten = torch.ops.aten
         Case("stereo-512", lambda: Spectrogram(n_fft=512, hop=128), ((2, 4000),), ops={"Conv": 1, "STFT": 0},
              beside=PAIRS, needed=True),
         Case("prime-n-fft", lambda: Spectrogram(n_fft=509, hop=100), ((1, 3000),), ops={"Conv": 1},
+             beside=PAIRS, needed=True),
+        Case("complex-signal", lambda: ComplexSpectrogram(n_fft=49, hop=16, onesided=False), ((600, 2),),
              beside=PAIRS, needed=True),
         Case("two-sided-one-dimensional", lambda: Spectrogram(n_fft=100, hop=30, onesided=False,
              center=False), ((1000,),), ops={"Conv": 1}, beside=PAIRS, needed=True),

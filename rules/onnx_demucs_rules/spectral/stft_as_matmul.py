@@ -9,7 +9,7 @@ import torch
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, decompose
 from onnx_demucs_rules.spectral import frames
 from onnx_demucs_rules.spectral.dft import as_constant, factorise, inner, why_not_factorised
-from onnx_demucs_rules.spectral.examples import PAIRS, Spectrogram
+from onnx_demucs_rules.spectral.examples import PAIRS, ComplexSpectrogram, Spectrogram
 from onnx_demucs_rules.spectral.stft_call import lowers_stft
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ aten = torch.ops.aten
         Case("not-centred-not-normalised", lambda: Spectrogram(n_fft=512, hop=128, center=False,
              normalized=False), ((2, 3000),), beside=PAIRS, needed=True),
         Case("two-sided", lambda: Spectrogram(n_fft=240, hop=60, onesided=False), ((1, 1000),),
+             beside=PAIRS, needed=True),
+        Case("complex-signal", lambda: ComplexSpectrogram(n_fft=240, hop=60, onesided=False), ((2, 1000, 2),),
+             beside=PAIRS, needed=True),
+        Case("odd-n-fft", lambda: Spectrogram(n_fft=405, hop=100, pad_mode="circular"), ((1, 2000),),
+             beside=PAIRS, needed=True),
+        Case("padded-with-zeros", lambda: Spectrogram(n_fft=256, hop=64, pad_mode="constant"), ((1, 2000),),
              beside=PAIRS, needed=True),
         Case("one-dimensional", lambda: Spectrogram(n_fft=256, hop=64), ((2000,),),
              beside=PAIRS, needed=True),

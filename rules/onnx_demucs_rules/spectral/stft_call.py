@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from onnx_demucs_compiler.rules import ComplexPair, Halves, Refusal
+from onnx_demucs_rules.spectral.dft import as_constant
 from onnx_demucs_rules.spectral.envelope import divide, kept_samples
 from onnx_demucs_rules.spectral.transform import Transform
-from onnx_demucs_rules.spectral.zero_padding import without_padding
+from onnx_demucs_rules.spectral.zero_padding import Bare, without_padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.rules import Site
 
+    Analyse = Callable[[Tensor, Transform], Tensor | Refusal]
 
-def lowers_stft(analyse: Callable[[Tensor, Transform], Tensor | Refusal]) -> Callable[..., Any]:
+
+def lowers_stft(analyse: Analyse) -> Callable[..., Any]:
     """Make a lowering of ``aten.stft``.
 
     Args:
@@ -37,7 +40,7 @@ def lowers_stft(analyse: Callable[[Tensor, Transform], Tensor | Refusal]) -> Cal
     @functools.wraps(analyse)
     def lowering(
         site: Site,
-        signal: Tensor,
+        signal: Tensor | ComplexPair,
         n_fft: int,
         hop_length: int | None = None,
         win_length: int | None = None,
@@ -47,14 +50,12 @@ def lowers_stft(analyse: Callable[[Tensor, Transform], Tensor | Refusal]) -> Cal
         return_complex: bool | None = None,
         align_to_window: bool | None = None,
     ) -> ComplexPair | Tensor | Refusal:
-        if isinstance(signal, ComplexPair):
-            return Refusal("the signal is complex")
         if align_to_window:
             return Refusal("align_to_window is set")
         transform = _resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
         if isinstance(transform, Refusal):
             return transform
-        halves = analyse(signal if signal.ndim == 2 else signal[None], transform)
+        halves = _analysed(analyse, signal, transform)
         if isinstance(halves, Refusal):
             return halves
         axis = signal.ndim - 1
@@ -86,15 +87,16 @@ def lowers_istft(synthesise: Callable[[Tensor, Transform], Tensor | Refusal]) ->
         onesided: bool | None = None,
         length: int | None = None,
         return_complex: bool = False,
-    ) -> Tensor | Refusal:
+    ) -> Tensor | ComplexPair | Refusal:
         transform = _resolve(site, n_fft, hop_length, win_length, window, normalized, onesided)
         if isinstance(transform, Refusal):
             return transform
-        if return_complex:
-            return Refusal("a complex signal is asked for")
         transform = replace(transform, onesided=True)
-        bare = without_padding(site, spectrum)
-        summed = synthesise(_batched_one_side(bare.spectrum, transform), transform)
+        bare = Bare(spectrum, 0, 0) if return_complex else without_padding(site, spectrum)
+        halves = _batched(bare.spectrum)
+        if return_complex:
+            halves = _of_both_parts(halves)
+        summed = synthesise(halves[:, :, : transform.bins], transform)
         if isinstance(summed, Refusal):
             return summed
         silent = transform.hop * bare.before, transform.hop * bare.after
@@ -103,15 +105,46 @@ def lowers_istft(synthesise: Callable[[Tensor, Transform], Tensor | Refusal]) ->
         count = spectrum.shape[-1]
         kept = kept_samples(transform, count, center, length)
         signal = kept if isinstance(kept, Refusal) else divide(summed, transform, count, kept)
-        return signal if isinstance(signal, Refusal) or spectrum.ndim == 3 else signal[0]
+        if isinstance(signal, Refusal):
+            return signal
+        if not return_complex:
+            return signal if spectrum.ndim == 3 else signal[0]
+        pair = ComplexPair.of(Halves(signal.unflatten(0, (2, -1)), 0))
+        return pair if spectrum.ndim == 3 else ComplexPair(pair.real[0], pair.imag[0])
 
     return lowering
 
 
-def _batched_one_side(spectrum: ComplexPair, transform: Transform) -> Tensor:
-    """``[B, 2, bins, T]``: one side of the spectrum, as ATen reads real signals."""
+def _analysed(analyse: Analyse, signal: Tensor | ComplexPair, transform: Transform) -> Tensor | Refusal:
+    """``[B, 2, bins, T]``, of a complex signal the sum over its parts."""
+    if not isinstance(signal, ComplexPair):
+        return analyse(signal if signal.ndim == 2 else signal[None], transform)
+    both = signal.together(0)
+    halves = analyse(both.flatten(0, -2), transform)
+    if isinstance(halves, Refusal):
+        return halves
+    of_real, of_imag = halves.unflatten(0, (2, -1)).unbind(0)
+    turned = torch.stack([-of_imag[:, 1], of_imag[:, 0]], dim=1)
+    spectrum: Tensor = of_real + turned
+    return spectrum
+
+
+def _batched(spectrum: ComplexPair) -> Tensor:
+    """``[B, 2, bins, T]``."""
     halves = spectrum.together(-3)
-    return halves.reshape(-1, *halves.shape[-3:])[:, :, : transform.bins]
+    return halves.reshape(-1, *halves.shape[-3:])
+
+
+def _of_both_parts(halves: Tensor) -> Tensor:
+    """``[2·B, 2, N, T]``: the spectra of both parts of a complex signal.
+
+    With ``Z'[k] = conj(Z[-k])`` they are ``(Z + Z') / 2`` and ``(Z - Z') / 2i``.
+    """
+    size = halves.shape[2]
+    mirror, conjugate = torch.from_numpy(-np.arange(size) % size), np.array([1.0, -1.0])[:, None, None]
+    mirrored = halves.index_select(2, mirror) * as_constant(conjugate, halves)
+    of_real, turned = (halves + mirrored) / 2, (halves - mirrored) / 2
+    return torch.cat([of_real, torch.stack([turned[:, 1], -turned[:, 0]], dim=1)])
 
 
 def bin_weights(transform: Transform) -> NDArray[np.float64]:
