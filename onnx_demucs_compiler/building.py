@@ -14,6 +14,7 @@ from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.loading import family_of
 from onnx_demucs_compiler.observe.observer import Moment
 from onnx_demucs_compiler.options import DEFAULT_OPSET
+from onnx_demucs_compiler.report import Recorder
 from onnx_demucs_compiler.rules.rule import Stage
 from onnx_demucs_compiler.stages.decompose import lower as apply_decompositions
 from onnx_demucs_compiler.stages.driver import apply_rules
@@ -21,6 +22,7 @@ from onnx_demucs_compiler.stages.rewrite import apply_rewrites
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.tidy import tidy
 from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
+from onnx_demucs_compiler.tracing.by_example import decided_lines, export_by_example
 from onnx_demucs_compiler.tracing.copies import light_copy
 from onnx_demucs_compiler.tracing.fake_shapes import overlap_add_by_shape
 from onnx_demucs_compiler.tracing.garbage import garbage_kept
@@ -31,16 +33,19 @@ from onnx_demucs_compiler.tracing.source import error_in_one_line
 from onnx_demucs_compiler.view.model_view import ModelView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import onnx_ir as ir
+    from torch import nn
     from torch.export import ExportedProgram
 
     from onnx_demucs_compiler.loading import SourceModel
     from onnx_demucs_compiler.options import Options
-    from onnx_demucs_compiler.report import Recorder
     from onnx_demucs_compiler.rules.ruleset import RuleSet
     from onnx_demucs_compiler.tracing.first_call import FirstCall
+
+    Shapes = tuple[dict[int, Any], ...] | None
+    Export = Callable[[nn.Module, tuple[torch.Tensor, ...], Shapes], ExportedProgram]
 
 TRACED_WITH = ("demucs", "numpy", "torch")
 EXPORTED_WITH = ("onnx", "onnx-graphsurgeon", "onnx-ir", "onnxscript")
@@ -141,15 +146,64 @@ def trace(
     options: Options,
     recorder: Recorder,
 ) -> Traced:
-    """Trace a module under the rules of SUBSTITUTE."""
+    """Trace a module under the rules of SUBSTITUTE.
+
+    Where a trace without numbers fails, the example decides what no input reaches.
+
+    Raises:
+        CompilerError: it cannot be traced.
+    """
+    subject = source, example, rules, options
+    with recorder.step("trace"), quiet():
+        try:
+            traced = _traced(*subject, recorder, _plain_export)
+        except CompilerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever torch raises
+            traced = _traced_again(error, *subject)
+        recorder.decided = decided_lines(traced.program)
+    recorder.observer.program(Moment(Stage.SUBSTITUTE, 0, "trace"), traced.program)
+    return traced
+
+
+def _traced(
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+    recorder: Recorder,
+    export: Export,
+) -> Traced:
     source = source.with_module(light_copy(source.module))
     view = ModelView(source, options)
     inputs, shapes = view.inputs(*example), view.dynamic_shapes()
+    inputs = tuple(value.clone() for value in inputs)  # torch.export makes one input of a tensor given twice
     substitutes = rules.stage(Stage.SUBSTITUTE, options.made_for)
-    with recorder.step("trace"), quiet(), substituted(source.module, substitutes, recorder):
-        program = _export(view, inputs, shapes)
-    recorder.observer.program(Moment(Stage.SUBSTITUTE, 0, "trace"), program)
-    return Traced(program, shapes, view)
+    with substituted(source.module, substitutes, recorder), torch.no_grad(), overlap_add_by_shape():
+        return Traced(export(view.traced, inputs, shapes), shapes, view)
+
+
+def _traced_again(
+    error: Exception,
+    source: SourceModel,
+    example: tuple[torch.Tensor, ...],
+    rules: RuleSet,
+    options: Options,
+) -> Traced:
+    """The module by its example, or the plain trace's error.
+
+    The latter knows better what is wrong. The rules that fire again are recorded already.
+    """
+    try:
+        return _traced(source, example, rules, options, Recorder(), export_by_example)
+    except CompilerError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever torch raises
+        raise CompilerError(f"torch.export cannot trace {source.name}: {error_in_one_line(error)}") from error
+
+
+def _plain_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:
+    return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
 
 
 def lower(traced: Traced, rules: RuleSet, recorder: Recorder) -> Lowered:
@@ -189,18 +243,6 @@ def finish_graph(model: ir.Model, rules: RuleSet, options: Options, recorder: Re
     with recorder.step("surgery"), quiet():
         apply_rules(model, rules.stage(Stage.SURGERY, options.made_for), options, recorder)
     return model
-
-
-def _export(
-    view: ModelView, inputs: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
-) -> ExportedProgram:
-    source = view.source
-    inputs = tuple(value.clone() for value in inputs)  # torch.export makes one input of a tensor given twice
-    try:
-        with torch.no_grad(), overlap_add_by_shape():
-            return torch.export.export(view.traced, inputs, dynamic_shapes=shapes, strict=False)
-    except Exception as error:
-        raise CompilerError(f"torch.export cannot trace {source.name}: {error_in_one_line(error)}") from error
 
 
 def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) -> ArtifactMetadata:

@@ -313,6 +313,7 @@ def compile(  # noqa: A001
         min_snr_db=gate.min_snr_db if verify else None,
         speedup=speedup(references, plain, data) if references and plain else None,
         parity=tuple(each.parity) if each else (),
+        decided=recorder.decided,
         warnings=(
             *source.warnings,
             *breaches,

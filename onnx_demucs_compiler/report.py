@@ -110,6 +110,7 @@ class Recorder:
         self.costs: dict[str, RuleCost] = {}
         self.seconds: dict[str, float] = {}
         self.memory = MemoryWatch()
+        self.decided: tuple[str, ...] = ()
 
     def fired(self, rule: Rule, origin: Origin) -> None:
         """Record one firing."""
@@ -202,6 +203,8 @@ class Report:
         warnings: what the user should know though the work went on, one line each.
         operator_seconds: time of one run in ONNX Runtime by operator, those it fuses by the names it gives
             them; empty where the compile was not profiled.
+        decided: the model's lines with a condition or a number that no input reaches and that the example
+            decided, where a trace without numbers failed at them.
         memory: what the process held during each step; empty where the system does not tell.
     """
 
@@ -226,6 +229,7 @@ class Report:
     parity: tuple[Parity, ...] = ()
     warnings: tuple[str, ...] = ()
     operator_seconds: dict[str, float] = field(default_factory=dict)
+    decided: tuple[str, ...] = ()
     memory: tuple[MemorySample, ...] = ()
 
     def to_json(self) -> str:

@@ -90,6 +90,7 @@ def emit(
         bytes=size_of(converted.content),
         fidelity=measurements,
         min_snr_db=gate.min_snr_db if references else None,
+        decided=recorder.decided,
         warnings=(*view.source.warnings, *_unmeasured(emitter, verify), *gate.warnings(measurements)),
         memory=recorder.memory.samples(),
     )

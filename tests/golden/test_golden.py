@@ -27,7 +27,7 @@ NOT_YET_PROBED = {
         "Transpose: 0 3 1 2",
     }
 }
-"""Forms in graphs of modules that are not Demucs of which no engine was asked (benchmarks/engines/probes.py)."""
+"""Forms in graphs of modules that are not Demucs, of which no engine was asked (benchmarks/engines)."""
 
 CheckGolden = Callable[[str, CompiledModel], None]
 

@@ -223,6 +223,39 @@ class WritesToPlainTensor(nn.Module):
         return self.linear(self.scratch)
 
 
+# Decisions that no input reaches.
+
+
+@CASES.add((1, 1, 256))
+class BranchOnAConstant(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        envelope = self.window.repeat(x.shape[-1] // 64)
+        if (envelope.abs() < 1e-11).any():
+            envelope = envelope + 1
+        return x / envelope
+
+
+@CASES.add((1, 2, 64))
+@CASES.add((1, 2, 64), batch="dynamic")
+class NumbersFromTensors(nn.Module):
+    """A list of axes and a length by way of tensors, and a weight that says which layer runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(2))
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = torch.arange(1, x.ndim).tolist()
+        kept = int(torch.tensor([3, 40]).max())
+        layer = self.layers[0] if self.gain > 0 else self.layers[1]
+        return layer(x - x.mean(dim=axes, keepdim=True))[..., :kept]
+
+
 # Modules that cannot be deep-copied.
 
 
@@ -428,23 +461,8 @@ def traced_inside() -> nn.Module:
 
 @CASES.add(
     (1, 1, 256),
-    error=f"torch.export cannot trace BranchOnAConstant: …; {HERE}: if (envelope.abs() < 1e-11).any()…",
-)
-class BranchOnAConstant(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("window", torch.hann_window(64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        envelope = self.window.repeat(x.shape[-1] // 64)
-        if (envelope.abs() < 1e-11).any():
-            envelope = envelope + 1
-        return x / envelope
-
-
-@CASES.add(
-    (1, 1, 256),
-    error=f"torch.export cannot trace BranchOnData: …; {HERE}: return self.bank[0] if x.mean() > 0 else x",
+    error="the numbers of an input decide what runs, and a graph runs the same for all inputs; the model "
+    "calls it at front_door_modules.py:…: return self.bank[0] if x.mean() > 0 else x",
 )
 class BranchOnData(PackedWeights):
     """The trace leaves tensors without numbers in the cache of its copy, and the message is the trace's."""
@@ -453,6 +471,14 @@ class BranchOnData(PackedWeights):
         self.cache["bank"] = x * 2
         self.bank = [x * 2]
         return self.bank[0] if x.mean() > 0 else x
+
+
+@CASES.add((1, 1, 64), error=f"torch.export cannot trace CallsNumPy: …; {HERE}: return torch.from_numpy(…")
+class CallsNumPy(nn.Module):
+    """What neither a trace nor an example helps with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(x.numpy() * 2)
 
 
 class Returning(nn.Module):

@@ -65,6 +65,18 @@ def test_what_runs_in_a_trace_leaves_nothing_behind() -> None:
     assert all(weight.requires_grad for weight in module.parameters())
 
 
+def test_the_report_says_what_the_example_decided() -> None:
+    case = CASES["NumbersFromTensors"]
+    lines = case.compile(case.module()).report.decided
+    assert [line.partition(": ")[2] for line in lines] == [
+        "axes = torch.arange(1, x.ndim).tolist()",
+        "kept = int(torch.tensor([3, 40]).max())",
+        "layer = self.layers[0] if self.gain > 0 else self.layers[1]",
+    ]
+    plain = CASES["Spectrogram"]
+    assert plain.compile(plain.module()).report.decided == ()
+
+
 @pytest.mark.parametrize("example", [np.zeros((1, 8), np.float32), {"x": torch.zeros(1, 8)}, [1.0]])
 def test_an_example_that_is_no_tensor(example: object) -> None:
     with pytest.raises(UsageError) as raised:
