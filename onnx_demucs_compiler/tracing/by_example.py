@@ -90,7 +90,7 @@ def decided_lines(program: ExportedProgram) -> tuple[str, ...]:
 
 
 def _refuse_closed_sizes(program: Any) -> None:
-    """Refuse what draft_export made a number of though it was to stay open."""
+    """Refuse open sizes of which draft_export made numbers."""
     if any(failure.failure_type is FailureType.GUARD_ADDED for failure in program._report.failures):
         raise CompilerError("the model's sizes cannot stay open; give them as numbers")
 
@@ -119,7 +119,7 @@ def _reached(sources: Iterable[Node]) -> set[Node]:
 
 
 def _is_size(node: Node) -> bool:
-    """True for a size, which is known without the numbers of an input."""
+    """True for a size, which needs no numbers of an input."""
     return node.target is torch.ops.aten.sym_size.int
 
 
