@@ -72,6 +72,7 @@ class Choices(TypedDict, total=False):
     verify: bool
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None
     repo: Path | None
+    config: Path | None
     trust_checkpoint: bool
     min_snr_db: float | None
     extra_signals: Mapping[str, torch.Tensor] | None
@@ -123,6 +124,7 @@ def compile(  # noqa: A001
     verify: bool = True,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    config: Path | None = None,
     trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
@@ -172,6 +174,7 @@ def compile(  # noqa: A001
         example_input: what to trace with, where the model does not say what it takes; float32 is made of
             other floating-point numbers.
         repo: a folder of checkpoints in which a name is looked up.
+        config: the configuration of a checkpoint that has one in a file of its own.
         trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB (:class:`onnx_demucs_compiler.checking.fidelity.Gate`). When None 100, or
             12 less than PyTorch's own float32 reaches, if that is lower, with a warning in the report, but no
@@ -229,7 +232,11 @@ def compile(  # noqa: A001
     recorder = Recorder(on_step, None if observer is None else Observers(observer))
     with recorder.step("load"):
         source = as_source_model(
-            model, example_input=example_input, repo=repo, trust_checkpoint=trust_checkpoint
+            model,
+            example_input=example_input,
+            repo=repo,
+            config=config,
+            trust_checkpoint=trust_checkpoint,
         )
         source = private_copy(source)
         source = family_of(source.module).at_length(source, options.length)

@@ -51,6 +51,7 @@ def verify(
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,
+    config: Path | None = None,
     trust_checkpoint: bool = False,
     min_snr_db: float | None = None,
     extra_signals: Mapping[str, torch.Tensor] | None = None,
@@ -63,6 +64,7 @@ def verify(
         model: as for :func:`onnx_demucs_compiler.compile`; the name in the artifact's metadata when None.
         example_input: what the model takes, where it does not say.
         repo: a folder of checkpoints in which a name is looked up.
+        config: the configuration of a checkpoint that has one in a file of its own.
         trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
         min_snr_db: the gate in dB; the artifact's precision decides when None.
         extra_signals: audio to measure on besides noise, a synthetic song and silence.
@@ -87,6 +89,7 @@ def verify(
         metadata.model if model is None else model,
         example_input=example_input,
         repo=repo,
+        config=config,
         trust_checkpoint=trust_checkpoint,
     )
     view, signals = seen_again(path, metadata, source, extra_signals or {})

@@ -20,7 +20,7 @@ def compile(  # noqa: A001 - the command's name
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A pretrained name (htdemucs), a .th checkpoint, or untrained:NAME[?seed=N].",
+            help="A pretrained name (htdemucs), a checkpoint, or untrained:NAME[?seed=N].",
         ),
     ],
     output: Annotated[
@@ -35,6 +35,12 @@ def compile(  # noqa: A001 - the command's name
     ] = None,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look MODEL up in this folder of checkpoints.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The checkpoint's configuration (.yaml), for RoFormers and others."
+        ),
     ] = None,
     trust_checkpoint: Annotated[
         bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
@@ -205,12 +211,12 @@ def compile(  # noqa: A001 - the command's name
     path = bundle / MODEL if bundle else _output(output, model, emit)
     apart = options.made_for.external_data if external_data is None else external_data
     outputs = Outputs(path, bundle, apart and not bundle, ort_format, ops_config, sha256, report, sbom)
-    outputs.check(read=[Path(model), verify_audio], force=force)
+    outputs.check(read=[Path(model), config, verify_audio], force=force)
     observer = Dump(dump, force=force) if dump else None
 
     with steps(visible=not (quiet or as_json)) as on_step:
         on_step("load")
-        source = load_model(model, repo, trust_checkpoint=trust_checkpoint)
+        source = load_model(model, repo, config=config, trust_checkpoint=trust_checkpoint)
         compiled = compile_model(
             source,
             rules,

@@ -26,6 +26,9 @@ def verify(
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look NAME up in this folder of checkpoints.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The configuration of the checkpoint NAME (.yaml).")
+    ] = None,
     trust_checkpoint: Annotated[
         bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
     ] = False,
@@ -76,7 +79,7 @@ def verify(
     if emitted:
         engine = None
     if model is None and (contract or engine):
-        _check_asked_alone(repo, audio, None if engine else min_snr)
+        _check_asked_alone(repo, config, audio, None if engine else min_snr)
     found = _lint(artifact, contract or [])
     if ops_config:
         check_config(ops_config, [artifact])
@@ -92,6 +95,7 @@ def verify(
             artifact,
             model,
             repo,
+            config=config,
             trust_checkpoint=trust_checkpoint,
             audio=audio,
             min_snr=min_snr,
@@ -135,11 +139,13 @@ def _emitted(artifact: Path, engine: str | None, *, on_onnx: bool) -> "Target | 
     return emitted
 
 
-def _check_asked_alone(repo: Path | None, audio: Path | None, min_snr: float | None) -> None:
-    if any(other is not None for other in (repo, audio, min_snr)):
+def _check_asked_alone(
+    repo: Path | None, config: Path | None, audio: Path | None, min_snr: float | None
+) -> None:
+    if any(other is not None for other in (repo, config, audio, min_snr)):
         raise UsageError(
-            "--repo, --audio and --min-snr are for parity, which --contract and --engine alone do not "
-            "measure; add --model NAME"
+            "--repo, --config, --audio and --min-snr are for parity, which --contract and --engine alone do "
+            "not measure; add --model NAME"
         )
 
 
@@ -164,6 +170,7 @@ def _measure(
     model: str | None,
     repo: Path | None,
     *,
+    config: Path | None,
     trust_checkpoint: bool,
     audio: Path | None,
     min_snr: float | None,
@@ -191,7 +198,7 @@ def _measure(
         gate = gate_of(metadata, min_snr, engine)
         named = metadata.model
         try:
-            source = load_model(model or named, repo, trust_checkpoint=trust_checkpoint)
+            source = load_model(model or named, repo, config=config, trust_checkpoint=trust_checkpoint)
         except UsageError as error:
             if model:
                 raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.loading.families.any_module import ANY
 from onnx_demucs_compiler.loading.families.demucs import DEMUCS
+from onnx_demucs_compiler.loading.families.networks import NETWORKS
 from onnx_demucs_compiler.loading.lively import redraw
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.loading.families.family import Family
 
-FAMILIES = (DEMUCS, ANY)
-"""The first that claims a module has it."""
+FAMILIES = (NETWORKS, DEMUCS, ANY)
+"""The first that claims a module has it, and the first that knows a name loads it."""
 
 
 def family_of(module: nn.Module) -> Family:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 class Load(Protocol):
     """Load the model that a user names."""
 
-    def __call__(self, spec: str, repo: Path | None = None, *, trust_checkpoint: bool = False) -> SourceModel:
+    def __call__(
+        self,
+        spec: str,
+        repo: Path | None = None,
+        *,
+        config: Path | None = None,
+        trust_checkpoint: bool = False,
+    ) -> SourceModel:
         """As :func:`onnx_demucs_compiler.loading.load_model`."""
 
 
@@ -56,6 +63,7 @@ class Family:
         differing_segments: for the metadata, those that the family's own program computes otherwise, of a
             module and the samples of a segment.
         lively: how a parameter is drawn that would leave a branch unheard; None for others.
+        knows: true for a name, and the configuration that goes with it, that the family loads.
         load: the model that a user names; None where names mean nothing.
     """
 
@@ -69,4 +77,5 @@ class Family:
     cuts: Callable[[nn.Module], Spectrograms]
     differing_segments: Callable[[nn.Module, int], str]
     lively: DrawFor
+    knows: Callable[[str, Path | None], bool] = lambda *_: False
     load: Load | None = None

@@ -61,6 +61,8 @@ class Filling(nn.Module):
         total = total - z.new_ones(batch, 1, 1) * torch.ones(batch, 6, 1, dtype=z.dtype)
         empty = z.new_empty(batch, 3, 8)
         empty[:] = z * torch.ones_like(z)
+        empty[:, 1], empty[:, 2, ::2] = 0, torch.tensor(1 + 2j)
+        empty = empty + torch.fill(z, 3) + torch.fill(z, x.mean())
         count = z.new_zeros(batch, 3, 8, dtype=x.dtype) + torch.zeros_like(z, dtype=x.dtype) + 2
         return torch.view_as_real(total + torch.cat([empty / count, torch.zeros_like(z)], dim=1))
 

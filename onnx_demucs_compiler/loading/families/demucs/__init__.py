@@ -38,7 +38,13 @@ def as_one_module(model: nn.Module, name: str) -> nn.Module:
     return bags.as_one_module(model, name)
 
 
-def load_model(spec: str, repo: Path | None = None, *, trust_checkpoint: bool = False) -> SourceModel:
+def load_model(
+    spec: str,
+    repo: Path | None = None,
+    *,
+    config: Path | None = None,  # noqa: ARG001 - a checkpoint of demucs says all
+    trust_checkpoint: bool = False,
+) -> SourceModel:
     """Load the model that a user names.
 
     Args:
@@ -46,6 +52,7 @@ def load_model(spec: str, repo: Path | None = None, *, trust_checkpoint: bool = 
             path of a checkpoint; a pretrained name or signature known to demucs; or
             ``hf://[NAMESPACE/]NAME``.
         repo: A folder of checkpoints and bag ``.yaml`` files; ``spec`` then names one of its models.
+        config: None.
         trust_checkpoint: Let checkpoints run code of their maker's choosing, as demucs does. Without it one
             that names anything but demucs' own classes is refused, and nothing it names is run. A whole
             module that ``torch.save`` wrote is taken too.
@@ -89,5 +96,6 @@ DEMUCS = Family(
     cuts=HybridSpectrograms,
     differing_segments=differing_segments,
     lively=draw_for,
+    knows=lambda *_: True,
     load=load_model,
 )
