@@ -127,7 +127,7 @@ def separate(
         with closing(separating):
             for outcome in separating:
                 outcomes.append(outcome)
-                bars.end(outcome.song)
+                bars.end(outcome.song, separated=bool(outcome.result and not outcome.result.skipped))
                 if outcome.result:
                     print_warnings(outcome.result.warnings, quiet=quiet)
 

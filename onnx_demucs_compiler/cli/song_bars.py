@@ -27,6 +27,7 @@ class SongBars:
         self._songs = songs
         self._sizes = [_size(song) for song in songs]
         self._done = 0
+        self._shown = -1
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
@@ -51,16 +52,26 @@ class SongBars:
         """Show the samples of a song that are separated."""
         number = self._songs.index(song, self._done)
         before = sum(self._sizes[:number])
-        self._bars.update(self._song, description=song.name, completed=done, total=total)
+        if number != self._shown:
+            self._shown = number
+            self._bars.reset(self._song, description=song.name)
+        self._bars.update(self._song, completed=done, total=total)
         self._bars.update(
             self._all,
             description=f"{number + 1} of {len(self._songs)} songs",
             completed=before + self._sizes[number] * done / total,
         )
 
-    def end(self, song: Path) -> None:
-        """Pass a song."""
-        self._done = self._songs.index(song, self._done) + 1
+    def end(self, song: Path, *, separated: bool) -> None:
+        """Pass a song.
+
+        One that was not separated says nothing of the time that others take.
+        """
+        number = self._songs.index(song, self._done)
+        self._done = number + 1
+        if not separated:
+            self._sizes[number] = 0
+            self._bars.update(self._all, total=sum(self._sizes))
 
 
 def _size(path: Path) -> int:

@@ -18,6 +18,7 @@ from tiny_model import TinyModel
 from typer.testing import CliRunner
 
 from onnx_demucs_compiler.cli import app
+from onnx_demucs_compiler.cli.song_bars import SongBars
 from onnx_demucs_compiler.runtime import Encoding, Separator, Song, find_songs, job
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.manifest import Manifest
@@ -336,3 +337,18 @@ def test_a_progress_bar_of_all_songs(
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = run("separate", artifact, library("1.wav", "2.wav"), "-o", out)
     assert "2 of 2 songs" in result.stderr
+
+
+def test_what_is_passed_over_says_nothing_of_the_time(tmp_path: Path) -> None:
+    songs = [tmp_path / f"{number}.wav" for number in range(3)]
+    for song in songs:
+        song.write_bytes(bytes(100))
+    bars = SongBars(songs, visible=True)
+    bars.end(songs[0], separated=False)
+    bars.show(songs[1], 30, 60)
+    overall, song = bars._bars.tasks
+    assert (overall.completed, overall.total, overall.description) == (50, 200, "2 of 3 songs")
+    assert (song.completed, song.total, song.description) == (30, 60, "1.wav")
+    bars.end(songs[1], separated=True)
+    bars.show(songs[2], 60, 60)
+    assert (overall.completed, overall.total) == (200, 200)
