@@ -1,6 +1,7 @@
 """``onnx-demucs separate``: songs into stems, with a compiled model and no torch."""
 
 import json
+import logging
 import math
 from collections.abc import Iterable
 from contextlib import closing
@@ -100,7 +101,10 @@ def separate(
     from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.runtime import Encoding, Separator
     from onnx_demucs_compiler.runtime.stderr import heard
+    from onnx_demucs_compiler.tracing.quiet import debugging
 
+    if debugging():
+        logging.basicConfig(level=logging.DEBUG)
     encoding = Encoding(format, float32, clip_mode, int24, mp3_bitrate)
     named, found = _songs(songs or [], song_list, out)
     if summary is not None:

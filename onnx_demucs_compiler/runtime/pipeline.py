@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.runtime.job import Job, SeparatedSong
     from onnx_demucs_compiler.runtime.songs import Song
+
+LOG = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a full disk, on which no other song would fare better."""
@@ -119,9 +122,21 @@ class _Run:
             self.job.close()
 
     def _fail(self, error: CompilerError) -> None:
-        # Its traceback would hold this run, which holds it: a circle that keeps the session until the exit.
-        self.outcome = Outcome(self.song.path, error=error.with_traceback(None))
+        LOG.debug("%s failed", self.song.path, exc_info=error)
+        self.outcome = Outcome(self.song.path, error=_without_frames(error))
         self.close()
+
+
+def _without_frames(error: CompilerError) -> CompilerError:
+    """The error without the frames that it and its causes came through.
+
+    They hold what it is kept in, and the session: a circle that lasts until the exit.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 def _begun(songs: Iterable[Song], runs: deque[_Run]) -> Iterator[_Run]:

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from onnx_demucs_compiler.cli import app
 from onnx_demucs_compiler.cli.song_bars import SongBars
-from onnx_demucs_compiler.runtime import Encoding, Separator, Song, find_songs, job
+from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.runtime import Encoding, Separator, Song, find_songs, job, pipeline
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.manifest import Manifest
 from onnx_demucs_compiler.runtime.songs import listed_songs
@@ -352,3 +353,23 @@ def test_what_is_passed_over_says_nothing_of_the_time(tmp_path: Path) -> None:
     bars.end(songs[1], separated=True)
     bars.show(songs[2], 60, 60)
     assert (overall.completed, overall.total) == (200, 200)
+
+
+def test_a_failure_keeps_no_frames_and_tells_them_to_the_log(
+    separator: Separator, song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Graph, mixes: np.ndarray) -> np.ndarray:
+        try:
+            raise RuntimeError("lost")
+        except RuntimeError as error:
+            raise CompilerError("the device is lost") from error
+
+    monkeypatch.setattr(Graph, "run", fail)
+    told: list[str] = []
+    monkeypatch.setattr(pipeline.LOG, "debug", lambda text, *rest, **_: told.append(text % rest))
+    [outcome] = separator.separate_files([Song(song)], out)
+    assert str(outcome.error) == "the device is lost"
+    assert outcome.error is not None
+    assert outcome.error.__cause__ is not None
+    assert (outcome.error.__traceback__, outcome.error.__cause__.__traceback__) == (None, None)
+    assert told == [f"{song} failed"]
