@@ -145,7 +145,7 @@ class ModelView:
             inputs: from :meth:`inputs`.
         """
         module = light_copy(module)
-        with torch.inference_mode(), least_random():
+        with torch.no_grad(), least_random():
             if self.options.track:
                 return [self._run_track(module, inputs[0])]
             viewed = cut(module, self.options.interface).traced

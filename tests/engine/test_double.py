@@ -41,6 +41,7 @@ FORWARDS: dict[str, Forward] = {
     "float-in-the-middle": lambda x, narrow: narrow(x / 3).sin() + x,
     "float-at-the-end": lambda x, narrow: narrow(x / 3),
     "through-a-complex-number": lambda x, narrow: torch.fft.fft(narrow(x / 3)).abs(),
+    "through-a-conjugate": lambda x, narrow: torch.fft.hfft(torch.fft.rfft(narrow(x / 3)), 8),
     "written-in-parts": scratch,
 }
 

@@ -40,3 +40,11 @@ class ManyPieces(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, N]`` to the same."""
         return torch.cat(x.split(1, dim=1)[::-1], dim=1)
+
+
+class ComplexPadded(Padded):
+    """The same of complex numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[…, n, 2]`` to the same, longer."""
+        return torch.view_as_real(super().forward(torch.view_as_complex(x)))

@@ -8,7 +8,7 @@ import torch
 
 from onnx_demucs_compiler.rules import EXACT, Case, ComplexPair, Refusal, decompose
 from onnx_demucs_compiler.targets import ALL, WEB
-from onnx_demucs_rules.engines.examples import Padded
+from onnx_demucs_rules.engines.examples import ComplexPadded, Padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,8 @@ aten = torch.ops.aten
         Case("one-end", lambda: Padded(0, 3), ((2, 3, 8),), ops={"Pad": 0, "Concat": 1}),
         Case("two-dimensions", lambda: Padded(2, 3, 1, 4), ((2, 3, 7, 8),), ops={"Pad": 0, "Concat": 2}),
         Case("open-batch", lambda: Padded(2, 3), ((2, 3, 8),), options={"batch": "dynamic"}, ops={"Pad": 0}),
+        Case("complex", lambda: ComplexPadded(2, 3), ((2, 3, 8, 2),), ops={"Pad": 0},
+             beside=("complex-as-real-pairs",)),
         Case("cropped", lambda: Padded(-2, 3), ((2, 3, 8),), fires=0, because="crops"),
         Case("zeros", lambda: Padded(2, 3, mode="constant"), ((2, 3, 8),), fires=0, ops={"Pad": 1}),
     ],
@@ -47,10 +49,16 @@ def reflection_as_slices(
     value: float | None = None,  # noqa: ARG001 - a reflection reads none
 ) -> Any:
     """``pad(x, (a, b), "reflect")`` → ``cat(flip(x[1 : a + 1]), x, flip(x[-b - 1 : -1]))``."""
-    if isinstance(x, ComplexPair) or mode != "reflect":
+    if mode != "reflect":
         return NotImplemented
     if not all(isinstance(size, int) and size >= 0 for size in pad):
         return Refusal(f"the padding {tuple(pad)} crops, or is open")
+    if isinstance(x, ComplexPair):
+        return ComplexPair(_padded(x.real, pad), _padded(x.imag, pad))
+    return _padded(x, pad)
+
+
+def _padded(x: Tensor, pad: Sequence[int]) -> Tensor:
     for back, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         x = _reflected(x, x.ndim - back, before, after)
     return x

@@ -137,7 +137,7 @@ class Reductions(nn.Module):
         real_ones = (
             z.var(-1), z.std((1, 2), correction=0, keepdim=True), z.var(), torch.linalg.vector_norm(z, dim=1),
             torch.linalg.norm(z, dim=(1, 2)), z.norm(p=1, dim=-1), torch.linalg.vector_norm(z, float("inf")),
-            torch.var_mean(z, -1)[0],
+            torch.var_mean(z, -1)[0], z.std(), torch.var(z, 1, True),
         )  # fmt: skip
         return *(torch.view_as_real(result) for result in complex_ones), *real_ones
 
