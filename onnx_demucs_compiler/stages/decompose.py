@@ -183,7 +183,7 @@ class _Lowering(Interpreter):
         if target in BY_ELEMENTS:
             return BY_ELEMENTS[target](self.node, *args, **kwargs)
         result = super().call_function(target, args, kwargs)
-        if isinstance(result, torch.Tensor) and result.is_complex():
+        if any(isinstance(leaf, torch.Tensor) and leaf.is_complex() for leaf in pytree.tree_leaves(result)):
             raise _no_rule(self.node)
         return result
 
