@@ -278,5 +278,6 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         fold_weights=options.fold_weights,
         differing_segments=family_of(source.module).differing_segments(source.module, source.segment or 0),
         weights_license=options.weights_license,
+        fade_step=0 if options.track else source.fade_step,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )

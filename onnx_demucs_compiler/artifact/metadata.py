@@ -64,6 +64,9 @@ class ArtifactMetadata:
         stopped_after: the last rule that was applied to a graph that is written to be looked at; empty for
             others.
         weights_license: of the weights, as the user named it; empty where nobody did.
+        fade_step: samples between the starts of segments that fade into each other, of a mix as it is
+            (:mod:`onnx_demucs_compiler.runtime.fades`); 0 where segments are those of demucs, of a
+            normalised mix.
     """
 
     sources: tuple[str, ...]
@@ -92,6 +95,7 @@ class ArtifactMetadata:
     fold_weights: bool = False
     stopped_after: str = ""
     weights_license: str = ""
+    fade_step: int = 0
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -125,6 +129,7 @@ class ArtifactMetadata:
             **(self._openkara() if self.interface == "openkara" else {}),
             **(self._unblend() if self.interface == "spectral" else {}),
             **({"license": self.weights_license} if self.weights_license else {}),
+            **({PREFIX + "fade_step": str(self.fade_step)} if self.fade_step else {}),
         }
 
     def _unblend(self) -> dict[str, str]:
@@ -192,6 +197,7 @@ class ArtifactMetadata:
                 fold_weights=props.get(PREFIX + "fold_weights") == "true",
                 stopped_after=props.get(PREFIX + "stopped_after", ""),
                 weights_license=props.get("license", ""),
+                fade_step=int(props.get(PREFIX + "fade_step", "0")),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

@@ -84,6 +84,7 @@ def _origin(path: Path, artifact: "Artifact") -> dict[str, Any]:
         "sample_rate": metadata.sample_rate,
         "channels": metadata.audio_channels,
         "segment": f"{metadata.segment} samples, {seconds:.2f} s",
+        **({"segments": f"fade, every {metadata.fade_step} samples"} if metadata.fade_step else {}),
         "takes": "tracks of any length" if metadata.overlap is not None else metadata.length,
         "batch": metadata.batch,
         "interface": metadata.interface,

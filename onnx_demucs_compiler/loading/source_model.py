@@ -29,6 +29,7 @@ class SourceModel:
         example_inputs: What the module takes, where that is not one waveform of its segment.
         checkpoints: The files that the weights were read from, each with its SHA-256 (hex).
         warnings: What the user should know of how they were read, one line each.
+        fade_step: Samples between the starts of segments that fade into each other; 0 for demucs' way.
     """
 
     module: nn.Module
@@ -41,6 +42,7 @@ class SourceModel:
     example_inputs: tuple[Tensor, ...] = ()
     checkpoints: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    fade_step: int = 0
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs to trace with: those given, or noise ``[1, audio_channels, segment]``, float32.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from onnx_demucs_compiler.runtime.audio import Audio
 
+
+Item = TypeVar("Item")
 
 DEFAULT_OVERLAP = 0.25
 """The part of each segment that the next covers too, as in demucs."""
@@ -91,9 +93,9 @@ def first_short(track: int, size: int, stride: int) -> int:
     return min(whole * stride, track)
 
 
-def in_groups(segments: Iterable[Segment], size: int) -> Iterator[list[Segment]]:
-    """The segments in groups of ``size``; the last may be smaller."""
-    remaining = iter(segments)
+def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items in groups of ``size``; the last may be smaller."""
+    remaining = iter(items)
     while group := list(islice(remaining, size)):
         yield group
 

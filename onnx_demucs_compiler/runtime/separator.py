@@ -12,6 +12,7 @@ import numpy as np
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.audio import first_bad_sample
 from onnx_demucs_compiler.runtime.encoding import Encoding
+from onnx_demucs_compiler.runtime.fades import Fades, separated
 from onnx_demucs_compiler.runtime.health import open_healthy
 from onnx_demucs_compiler.runtime.job import Job, Order
 from onnx_demucs_compiler.runtime.pipeline import pipeline
@@ -45,9 +46,10 @@ if TYPE_CHECKING:
 class Separator:
     """Separates audio with one artifact of the compiler.
 
-    The result equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the normalisation of
-    ``demucs.api.Separator``, but for the segments that the artifact's ``differing_segments`` names, of which
-    :meth:`separate_file` warns: a graph takes nothing shorter than a segment, and nothing around it.
+    The result of a model of demucs equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the
+    normalisation of ``demucs.api.Separator``, but for the segments that the artifact's
+    ``differing_segments`` names, of which :meth:`separate_file` warns: a graph takes nothing shorter than a
+    segment, and nothing around it. Of other networks segments fade into each other (:mod:`~.fades`).
 
     Attributes:
         metadata: what the artifact says of itself.
@@ -68,7 +70,7 @@ class Separator:
             model: an artifact of any interface and batch, ``.onnx`` or ``.ort``.
             threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
             overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
-                what a track graph was compiled with.
+                what a track graph was compiled with, or the model's configuration says.
             device: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, ``coreml``, ``directml``, ``webgpu``,
                 ``xnnpack``, or the path of a plug-in provider. It is held against the CPU first, which takes
                 over where the two disagree; :attr:`health` says so.
@@ -83,6 +85,9 @@ class Separator:
         self._means = means_of(self.metadata)
         self._overlap = self._overlap_of(overlap)
         self._stride = stride_of(self.metadata.segment, self._overlap)
+        if self.metadata.fade_step and overlap is None:
+            self._stride = self.metadata.fade_step
+            self._overlap = 1 - self._stride / self.metadata.segment
 
     def _overlap_of(self, asked: float | None) -> float:
         fixed = self.metadata.overlap
@@ -258,6 +263,9 @@ class Separator:
             if progress is not None:
                 progress(statistics.length, statistics.length)
             return
+        if metadata.fade_step:
+            yield from self._faded(blocks, statistics.length, progress)
+            return
         window = SlidingWindow(blocks)
         estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, metadata.segment)
         segments = plan(statistics.length, metadata.segment, self._stride)
@@ -273,3 +281,14 @@ class Separator:
                 yield mix, statistics.restore(estimates.settle(segment.settled), self._means)
                 if progress is not None:
                     progress(segment.start + segment.settled, statistics.length)
+
+    def _faded(
+        self, blocks: Iterable[Audio], length: int, progress: Progress | None
+    ) -> Iterator[tuple[Audio, Audio]]:
+        """:meth:`_stream` of segments that fade into each other, the mix as it is."""
+        fades, done = Fades(length, self.metadata.segment, self._stride), 0
+        for mix, stems in separated(blocks, fades, self._graph.run, self._graph.batch):
+            yield mix, stems
+            done += mix.shape[1]
+            if progress is not None:
+                progress(done, length)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytest.importorskip("pymss_core")
 
 from onnx_demucs_compiler.loading.families.networks import NETWORKS
+from onnx_demucs_compiler.loading.families.networks.config import read_config
 from onnx_demucs_compiler.loading.families.networks.network import Network
 
 SMALL = "dim=16&depth=1&heads=2&dim_head=8&mlp_expansion_factor=1&chunk_size=8192"
@@ -54,7 +55,6 @@ def written(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _:
 
 def state_of(config: Path) -> dict[str, torch.Tensor]:
     """Weights that fit a configuration."""
-    from onnx_demucs_compiler.loading.families.networks.config import read_config
     from onnx_demucs_compiler.loading.families.networks.network import build
 
     return build(read_config(config), "x").network.state_dict()
@@ -218,3 +218,19 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     result = CliRunner().invoke(app, ["compile", "x.ckpt", "--config", str(written(tmp_path))])
     assert result.exit_code == 1
     assert "pip install 'onnx-demucs-compiler[networks]'" in " ".join(result.output.split())
+
+
+def test_the_steps_between_chunks(tmp_path: Path) -> None:
+    def step(**inference: int) -> int:
+        config = written(tmp_path, lambda values: values.update(inference=inference))
+        return read_config(config).step
+
+    assert (step(), step(num_overlap=4), step(overlap_size=192, num_overlap=4)) == (4096, 2048, 8000)
+    with pytest.raises(CompilerError, match="no step between chunks"):
+        step(overlap_size=8192)
+
+
+def test_another_length_overlaps_as_much() -> None:
+    source = load_model(ROFORMERS["bs_roformer"])
+    changed = NETWORKS.at_length(source, 4096)
+    assert (source.fade_step, changed.segment, changed.fade_step) == (4096, 4096, 2048)

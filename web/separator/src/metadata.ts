@@ -69,6 +69,11 @@ function checkInterface(reader: Props): void {
     );
   if (reader.text(`${PREFIX}overlap`, "") !== "")
     throw new SeparatorError("track", "the model takes whole tracks in one run; compile it without --track");
+  if (reader.text(`${PREFIX}fade_step`, "") !== "")
+    throw new SeparatorError(
+      "interface",
+      "the segments of this model fade into each other, which is not done here; separate with onnx-demucs separate",
+    );
   if (batch !== "1" && batch !== "dynamic")
     throw new SeparatorError(
       "batch",

@@ -6,6 +6,7 @@ the package pymss-core, the extra ``networks``; this family reads both files wit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,8 +70,22 @@ def load_model(
     digest = load_weights(module, path, config)
     return SourceModel(
         **vars(from_module(module.eval(), path.stem, provenance=f"{configuration.kind}, {path.name}"))
-        | {"segment": configuration.chunk, "checkpoints": ((path.name, digest),)}
+        | {
+            "segment": configuration.chunk,
+            "fade_step": configuration.step,
+            "checkpoints": ((path.name, digest),),
+        }
     )
+
+
+def at_length(source: SourceModel, length: int | str) -> SourceModel:
+    """The same network for segments of another length, which overlap as much.
+
+    Raises:
+        UsageError: the length is to stay open.
+    """
+    changed, size = ANY.at_length(source, length), source.segment or 1
+    return replace(changed, fade_step=max(1, source.fade_step * (changed.segment or size) // size))
 
 
 NETWORKS = Family(
@@ -80,7 +95,7 @@ NETWORKS = Family(
     refuse=ANY.refuse,
     hop=ANY.hop,
     min_hops=ANY.min_hops,
-    at_length=ANY.at_length,
+    at_length=at_length,
     cuts=ANY.cuts,
     differing_segments=ANY.differing_segments,
     lively=draw_for,

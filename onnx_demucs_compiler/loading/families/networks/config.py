@@ -35,6 +35,7 @@ class Configuration:
         sample_rate: in Hz.
         channels: of the mix.
         chunk: samples that the network is run on.
+        step: samples between the starts of chunks.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Configuration:
     sample_rate: int
     channels: int
     chunk: int
+    step: int
 
 
 def read_config(path: Path) -> Configuration:
@@ -73,13 +75,15 @@ def understood(values: object, name: str) -> Configuration:
     if kind not in WAVEFORM_KINDS:
         raise CompilerError(f"{name} is of a {kind}; known are {', '.join(WAVEFORM_KINDS)}")
     facts = _Facts(values, name)
+    chunk = facts.number("inference.chunk_size", "audio.chunk_size")
     return Configuration(
         kind,
         values,
         sources=facts.sources(),
         sample_rate=facts.number("audio.sample_rate", "model.sample_rate", default=SAMPLE_RATE),
         channels=facts.channels(),
-        chunk=facts.number("inference.chunk_size", "audio.chunk_size"),
+        chunk=chunk,
+        step=facts.step(chunk),
     )
 
 
@@ -101,6 +105,16 @@ class _Facts:
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
             raise CompilerError(f"{self.name} has no whole number above 0 at {places[-1]}: {found!r}")
         return found
+
+    def step(self, chunk: int) -> int:
+        """As pymss 2.1.12 reads it: half a chunk where nothing is said."""
+        if (overlap := self.get("inference.overlap_size")) is not None:
+            step = chunk - overlap if isinstance(overlap, int) else 0
+        else:
+            step = chunk // self.number("inference.num_overlap", default=2)
+        if not 0 < step <= chunk:
+            raise CompilerError(f"{self.name} leaves no step between chunks of {chunk} samples")
+        return step
 
     def channels(self) -> int:
         """Two where the network says ``stereo``, else those of the audio."""

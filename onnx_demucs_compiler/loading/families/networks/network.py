@@ -54,11 +54,22 @@ def build(configuration: Configuration, name: str) -> Network:
         plain = Path(folder) / "config.yaml"
         plain.write_text(yaml.safe_dump(dict(configuration.values)), encoding="utf-8")
         try:
-            network, _ = networks_package().get_model_from_config(configuration.kind, plain)
+            network, _ = networks_package().get_model_from_config(
+                configuration.kind, plain, _beside(configuration)
+            )
         except (TypeError, ValueError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CompilerError(f"{name} makes no {configuration.kind}: {reason}") from error
     return Network(network.float(), configuration)
+
+
+def _beside(configuration: Configuration) -> dict[str, bool]:
+    """Arguments that a configuration leaves out and whose default is not that of its trainer.
+
+    Mel-Band RoFormers keep their lowest bin, as pymss 2.1.12 has them too.
+    """
+    model = configuration.values.get("model", {})
+    return {"zero_dc": False} if configuration.kind == "mel_band_roformer" and "zero_dc" not in model else {}
 
 
 def draw_for(_: nn.Module, __: str, name: str) -> Draw | None:

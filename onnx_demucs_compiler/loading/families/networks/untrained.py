@@ -93,7 +93,7 @@ def load_untrained(spec: str) -> SourceModel:
         module = build(configuration, spec).eval()
     redraw(module, seed, draw_for)
     source = from_module(module, spec, provenance=f"untrained {kind}, seed {seed}")
-    return SourceModel(**vars(source) | {"segment": configuration.chunk})
+    return SourceModel(**vars(source) | {"segment": configuration.chunk, "fade_step": configuration.step})
 
 
 def _configured(kind: str, query: str, spec: str) -> tuple[dict[str, Any], int]:
