@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch._dynamo.exc import UserError, UserErrorType
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
-from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.errors import CompilerError, first_line
 from onnx_demucs_compiler.loading import family_of
 from onnx_demucs_compiler.observe.observer import Moment
 from onnx_demucs_compiler.options import DEFAULT_OPSET
@@ -160,6 +161,7 @@ def trace(
         except CompilerError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever torch raises
+            _refuse_closed_sizes(error, source.name)
             traced = _traced_again(error, *subject)
         recorder.decided = decided_lines(traced.program)
     recorder.observer.program(Moment(Stage.SUBSTITUTE, 0, "trace"), traced.program)
@@ -200,6 +202,14 @@ def _traced_again(
         raise
     except Exception:  # noqa: BLE001 - whatever torch raises
         raise CompilerError(f"torch.export cannot trace {source.name}: {error_in_one_line(error)}") from error
+
+
+def _refuse_closed_sizes(error: Exception, name: str) -> None:
+    """Name a size that was to stay open and cannot."""
+    if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
+        details = (line.strip(" -").partition(". If ")[0] for line in str(error).splitlines()[1:])
+        found = f"{first_line(error).partition(' For more')[0]} {next(details, '')}"
+        raise CompilerError(f"torch.export cannot trace {name}: {found}; give a number") from error
 
 
 def _plain_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:

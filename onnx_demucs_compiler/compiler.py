@@ -160,7 +160,7 @@ def compile(  # noqa: A001
         opset: of ``ai.onnx``, 17 to 26; 18 when None.
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
-            leaves it open.
+            leaves it open: of a module that is not Demucs the last axis of each input as long as the first.
         track: ``mix [C, samples]`` of any length to ``stems [S, C, samples]`` in one call: the segments are
             cut, weighted and added inside, equal to ``demucs.apply.apply_model(shifts=0)`` within the
             normalisation of ``demucs.api.Separator``.

@@ -89,15 +89,18 @@ class ModelView:
 
     def _open_axes_of(self, value: Tensor) -> dict[int, str]:
         axes = {0: BATCH} if self.options.batch == "dynamic" else {}
-        if self.options.length == "dynamic":
-            axes[value.ndim - 1] = SAMPLES if value.ndim == 3 else FRAMES
+        if self.options.length == "dynamic" and value.ndim:
+            if value.shape[-1] == self.example()[0].shape[-1]:
+                axes[value.ndim - 1] = SAMPLES
+            elif self.n_fft:
+                axes[value.ndim - 1] = FRAMES
         return axes
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...] | None:
         """The same as ``torch.export`` wants it: samples are a multiple of frames."""
         family = family_of(self.source.module)
         frames, hop = Dim(FRAMES, min=family.min_hops), family.hop(self.source.module)
-        dims = {BATCH: Dim(BATCH), FRAMES: frames, SAMPLES: hop * frames if hop > 1 else frames}
+        dims = {BATCH: Dim(BATCH), FRAMES: frames, SAMPLES: hop * frames if hop > 1 else Dim(SAMPLES)}
         shapes = tuple({axis: dims[name] for axis, name in axes.items()} for axes in self.open_axes())
         return shapes if any(shapes) else None
 

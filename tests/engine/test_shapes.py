@@ -12,7 +12,7 @@ from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, verify
 from onnx_demucs_compiler.checking.decibels import snr_db
-from onnx_demucs_compiler.checking.fidelity import open_session
+from onnx_demucs_compiler.checking.fidelity import open_session, run_eager
 from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_rules.examples import plain_htdemucs, small_htdemucs
 from onnx_demucs_rules.stems.examples import OneEach, Separator
@@ -191,9 +191,15 @@ def test_a_model_without_spectrogram(interface: str) -> None:
         compile(Separator(), interface=interface, example_input=torch.randn(1, 2, 64))
 
 
-def test_an_open_length_needs_a_spectrogram() -> None:
-    with pytest.raises(UsageError, match="Separator has no spectrogram whose frames could stay open"):
-        compile(Separator(), length="dynamic", example_input=torch.randn(1, 2, 64))
+def test_an_open_length_of_any_module() -> None:
+    module = Separator().eval()
+    compiled = compile(module, length="dynamic", example_input=torch.randn(1, 2, 64))
+    [mix] = compiled.model.graph.input
+    assert mix.type.tensor_type.shape.dim[2].dim_param == "samples"
+    longer = torch.randn(1, 2, 100)
+    [stems] = open_session(compiled.model).run(None, {"mix": longer.numpy()})
+    [wanted] = run_eager(module, (longer,))
+    assert snr_db(wanted, stems) > 100
 
 
 def test_magnitude_masks_need_the_spectrum() -> None:

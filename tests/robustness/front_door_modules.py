@@ -256,6 +256,33 @@ class NumbersFromTensors(nn.Module):
         return layer(x - x.mean(dim=axes, keepdim=True))[..., :kept]
 
 
+# Sizes that stay open.
+
+
+@CASES.add((1, 256), length="dynamic")
+@CASES.add((1, 256), length="dynamic", batch="dynamic")
+class Mono(nn.Module):
+    """``[batch, samples]``, as most speech models take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Conv1d(1, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x[:, None])
+
+
+@CASES.add(
+    (1, 256),
+    error="torch.export cannot trace FixedLength: Constraints violated (samples)! You marked samples as "
+    "dynamic but your code specialized it to be a constant (256); give a number",
+    length="dynamic",
+)
+class FixedLength(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.ones(256)
+
+
 # Modules that cannot be deep-copied.
 
 

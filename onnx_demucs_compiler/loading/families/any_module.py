@@ -20,17 +20,10 @@ def at_length(source: SourceModel, length: int | str) -> SourceModel:
 
     Args:
         source: the model.
-        length: samples; ``"segment"`` changes nothing.
-
-    Raises:
-        UsageError: it is to stay open.
+        length: samples; ``"segment"`` and ``"dynamic"`` change nothing.
     """
-    if length == "segment":
-        return source
     if isinstance(length, str):
-        raise UsageError(
-            f"{source.name} has no spectrogram whose frames could stay open; give length as a number"
-        )
+        return source
     examples = tuple(_of_length(value, source.example_inputs[0], length) for value in source.example_inputs)
     return replace(source, segment=source.segment and length, example_inputs=examples)
 
