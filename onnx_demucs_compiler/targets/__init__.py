@@ -112,7 +112,7 @@ ONNXRUNTIME_CPU = frozenset(target for target in ALL if target.tuned_for == "ONN
 """Where rules belong that were measured in ONNX Runtime on CPUs, and gain nothing that is known elsewhere.
 
 WebAssembly is one of these CPUs: what saves memory natively saves it there, where there is less. htdemucs
-takes 642 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py).
+takes 756 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py).
 """
 
 
