@@ -12,9 +12,6 @@ from unittest import mock
 
 import torch
 from torch import nn
-from torch._export.passes import lift_constants_pass
-from torch._subclasses import meta_utils
-from torch.export._draft_export import FailureType
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.tracing.source import called_at, source_line
@@ -66,8 +63,12 @@ def _repaired() -> Iterator[None]:
     """While it lasts, draft_export of torch 2.13 knows the numbers of parameters.
 
     It copies those of plain tensors alone, and reads memory that nothing was written to for any other. It
-    also takes for granted that a constant has a user.
+    also takes for granted that a constant has a user. What is PyTorch's own affair is imported here, so that
+    a release that moves it costs this way of tracing and no other.
     """
+    from torch._export.passes import lift_constants_pass
+    from torch._subclasses import meta_utils
+
     copy, clone, unused = meta_utils._safe_copy, meta_utils._safe_clone, lift_constants_pass._unused_constant
     with (
         mock.patch.object(meta_utils, "_safe_copy", lambda target, source: copy(target, _plain(source))),
@@ -91,6 +92,8 @@ def decided_lines(program: ExportedProgram) -> tuple[str, ...]:
 
 def _refuse_closed_sizes(program: Any) -> None:
     """Refuse open sizes of which draft_export made numbers."""
+    from torch.export._draft_export import FailureType
+
     if any(failure.failure_type is FailureType.GUARD_ADDED for failure in program._report.failures):
         raise CompilerError("the model's sizes cannot stay open; give them as numbers")
 

@@ -16,7 +16,7 @@ import torch
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.contracts import CONTRACTS
-from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.rules import Rule
 from onnx_demucs_compiler.rules.ruleset import bundled
 from onnx_demucs_compiler.runtime.session import session_options

@@ -15,7 +15,7 @@ import torch
 
 from onnx_demucs_compiler import compile
 from onnx_demucs_compiler.checking.synthesis import synthetic_song
-from onnx_demucs_compiler.loading.lively import make_lively
+from onnx_demucs_compiler.loading import make_lively
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_rules.examples import small_htdemucs
 

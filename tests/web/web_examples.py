@@ -11,7 +11,7 @@ def write_web_model(path: Path) -> Path:
     import torch
 
     from onnx_demucs_compiler import compile
-    from onnx_demucs_compiler.loading.lively import make_lively
+    from onnx_demucs_compiler.loading import make_lively
     from onnx_demucs_rules.examples import small_htdemucs
 
     with torch.random.fork_rng(devices=[]):
