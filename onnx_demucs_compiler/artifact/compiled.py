@@ -110,6 +110,26 @@ class CompiledModel:
 
         return write_bundle(Path(folder), self.model.graph.name, serialized(self.model), force=force)
 
+    def save_triton(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Write a model of Triton's model repository: its config and the graph.
+
+        With an open batch the server puts requests together; other graphs it runs one by one.
+
+        Args:
+            folder: ``REPOSITORY/NAME``, which appears once it is complete; and REPOSITORY, if it is missing.
+            force: replace an earlier one.
+
+        Returns:
+            The path of the ``.onnx`` file in it.
+
+        Raises:
+            UsageError: something is there, and is not to be replaced, or is more than what is written.
+            CompilerError: it cannot be written, or Triton has no type for an input or output.
+        """
+        from onnx_demucs_compiler.serving.triton import write_triton
+
+        return write_triton(Path(folder), self.model, serialized(self.model), force=force)
+
 
 def serialized(model: onnx.ModelProto) -> bytes:
     """The model's bytes, in protobuf's deterministic order."""

@@ -74,7 +74,12 @@ def compile(  # noqa: A001 - the command's name
         bool, typer.Option("--fold-weights", help="Store what is computed from weights, for quantisers.")
     ] = False,
     opset: Annotated[int | None, typer.Option(metavar="N", help="Of ai.onnx.", show_default="18")] = None,
-    batch: Annotated[str, typer.Option(metavar="N", help="First dimension: N or dynamic.")] = "1",
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="First dimension: N or dynamic.", show_default="1; dynamic for --triton"
+        ),
+    ] = None,
     length: Annotated[
         str, typer.Option(metavar="N", help="Samples in one run: segment, N or dynamic.")
     ] = "segment",
@@ -105,6 +110,10 @@ def compile(  # noqa: A001 - the command's name
     bundle: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write a folder for ort-builder with all of these, not OUT.onnx."),
+    ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Add the model to this model repository of Triton, not OUT.onnx."),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="RULE", help="Leave out a rule, tag or glob. Repeatable.")
@@ -168,8 +177,10 @@ def compile(  # noqa: A001 - the command's name
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.observe.dump import Dump
     from onnx_demucs_compiler.options import Options
-    from onnx_demucs_compiler.ort.bundle import MODEL
+    from onnx_demucs_compiler.ort import bundle as bundles
+    from onnx_demucs_compiler.serving import triton as repositories
 
+    usual_batch = "dynamic" if triton and not track else "1"
     choices: dict[str, Any] = {
         "target": target,
         "emit": emit,
@@ -181,15 +192,15 @@ def compile(  # noqa: A001 - the command's name
         "fold_weights": fold_weights,
         "weights_license": weights_license,
         **({} if precision is None else {"precision": precision}),
-        **_numbers(opset, batch, length),
+        **_numbers(opset, usual_batch if batch is None else batch, length),
         **_overlap(track, overlap),
     }
     options = Options(**choices)
     if emit:
-        if external_data or ort_format or ops_config or bundle:
+        if external_data or ort_format or ops_config or bundle or triton:
             raise UsageError(
-                f"--emit {emit} makes no ONNX file, which --external-data, --ort-format, --ops-config and "
-                "--bundle are about; leave out one or the other"
+                f"--emit {emit} makes no ONNX file, which --external-data, --ort-format, --ops-config, "
+                "--bundle and --triton are about; leave out one or the other"
             )
         check_emittable(options, profile=profile, verify_each=verify_each, stop_after=stop_after)
     rules = _rules(without or [], with_ or [], plugin or [])
@@ -208,9 +219,19 @@ def compile(  # noqa: A001 - the command's name
         )
     if bundle and external_data:
         raise UsageError("--bundle excludes --external-data: an .ort file is one file; leave one of them out")
-    path = bundle / MODEL if bundle else _output(output, model, emit)
+    if triton and (output or bundle or external_data or ort_format or ops_config or sha256):
+        raise UsageError(
+            "--triton excludes --output, --bundle, --external-data, --ort-format, --ops-config and --sha256: "
+            "it writes a folder with one file of the model; leave out one or the other"
+        )
+    served = triton / (_file_name(model) + "_track" * track) if triton else None
+    if bundle:
+        path = bundle / bundles.MODEL
+    else:
+        path = served / repositories.MODEL if served else _output(output, model, emit)
     apart = options.made_for.external_data if external_data is None else external_data
-    outputs = Outputs(path, bundle, apart and not bundle, ort_format, ops_config, sha256, report, sbom)
+    apart = apart and not (bundle or served)
+    outputs = Outputs(path, bundle, served, apart, ort_format, ops_config, sha256, report, sbom)
     outputs.check(read=[Path(model), config, verify_audio], force=force)
     observer = Dump(dump, force=force) if dump else None
 

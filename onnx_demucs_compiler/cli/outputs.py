@@ -19,8 +19,9 @@ class Outputs:
     """The files of one compile.
 
     Attributes:
-        model: the ``.onnx`` file, with a bundle the one in it; or what is emitted.
+        model: the ``.onnx`` file, with a bundle or for Triton the one in it; or what is emitted.
         bundle: the folder to write instead.
+        triton: the folder in a model repository of Triton to write instead.
         external_data: whether its weights go into a file of their own.
         ort_format: whether the model in ORT format goes beside it.
         ops_config: whether its reduced-operator config does.
@@ -31,6 +32,7 @@ class Outputs:
 
     model: Path
     bundle: Path | None = None
+    triton: Path | None = None
     external_data: bool = False
     ort_format: bool = False
     ops_config: bool = False
@@ -59,9 +61,11 @@ class Outputs:
         from onnx_demucs_compiler.artifact.writing import check_folder, check_replaceable, check_writable
         from onnx_demucs_compiler.emit.mlpackage import MANIFEST
         from onnx_demucs_compiler.ort.bundle import check_bundle
+        from onnx_demucs_compiler.serving.triton import check_triton
 
         beside = self._beside()
-        written = [file for file in (*beside, self.bundle, self.report, self.sbom) if file]
+        folders = [folder for folder in (self.bundle, self.triton) if folder]
+        written = [file for file in (*beside, *folders, self.report, self.sbom) if file]
         _check_distinct(written, [file for file in read if file is not None and file.is_file()])
         if self.is_folder and (self.sha256 or self.sbom):
             raise UsageError(
@@ -70,7 +74,7 @@ class Outputs:
         for file in written:
             if file == self.model and self.is_folder:
                 check_folder(file, marked_by=MANIFEST)
-            elif file != self.bundle:
+            elif file not in folders:
                 check_writable(file)
         if self.sbom:
             check_sbom_support()
@@ -78,6 +82,8 @@ class Outputs:
             check_replaceable(file, force=force)
         if self.bundle:
             check_bundle(self.bundle, force=force)
+        if self.triton:
+            check_triton(self.triton, force=force)
         if self.report and self.report.suffix.lower() not in REPORTS:
             raise UsageError(f"{self.report}: a report is a .json or a .html file; give one of these names")
 
@@ -102,6 +108,8 @@ class Outputs:
             compiled.save(self.model)
         elif self.bundle:
             data = compiled.save_bundle(self.bundle, force=force).read_bytes()
+        elif self.triton:
+            data = compiled.save_triton(self.triton, force=force).read_bytes()
         else:
             files = compiled.files(
                 self.model,
@@ -134,7 +142,7 @@ class Outputs:
         from onnx_demucs_compiler.artifact.external import weights_path
         from onnx_demucs_compiler.ort.companions import companion_paths
 
-        if self.bundle:
+        if self.bundle or self.triton:
             return []
         named_after = companion_paths(self.model, ort_format=self.ort_format, ops_config=self.ops_config)
         also = ((weights_path(self.model), self.external_data), (checksum_path(self.model), self.sha256))

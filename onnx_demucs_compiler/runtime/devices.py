@@ -123,15 +123,17 @@ def _providers_of(library: Path) -> frozenset[str]:
 
 CPU = Device("cpu", CPU_PROVIDER, "onnxruntime", "ort")
 
+CUDA = Device(
+    "cuda",
+    "CUDAExecutionProvider",
+    "onnxruntime-gpu",
+    "portable",
+    options={"use_tf32": "0", "cudnn_conv_use_max_workspace": "1"},
+)
+
 DEVICES = (
     CPU,
-    Device(
-        "cuda",
-        "CUDAExecutionProvider",
-        "onnxruntime-gpu",
-        "portable",
-        options={"use_tf32": "0", "cudnn_conv_use_max_workspace": "1"},
-    ),
+    CUDA,
     Device(
         "tensorrt",
         "TensorrtExecutionProvider",

@@ -1,4 +1,4 @@
-"""Segments that fade into each other, for networks that were not made for demucs' way.
+"""Segments that fade into each other, for other networks than demucs'.
 
 The arithmetic is that of ``demix_track`` of the package pymss (2.1.12), which follows
 Music-Source-Separation-Training: a song is mirrored at both ends, so that its edges are computed as often
@@ -39,13 +39,13 @@ class Fades:
 
     @property
     def border(self) -> int:
-        """What is mirrored before the song and after it; none of a song that is too short."""
+        """Samples mirrored at either end; none of a short song."""
         border = self.size - self.step
         return border if self.length > 2 * border else 0
 
     @property
     def whole(self) -> int:
-        """The song with what is mirrored."""
+        """Samples of the song and both ends."""
         return self.length + 2 * self.border
 
     def weights(self, start: int) -> Audio:
@@ -99,7 +99,12 @@ def separated(
 
 
 def mirrored(blocks: Iterable[Audio], border: int) -> Iterator[Audio]:
-    """A song ``[C, n]`` in blocks, mirrored at both ends; it is longer than ``border``."""
+    """Mirror a song at both ends.
+
+    Args:
+        blocks: of the song, ``[C, n]``; it is longer than ``border``.
+        border: samples to mirror.
+    """
     held: Audio | None = None
     begun = False
     for block in blocks:
@@ -116,7 +121,10 @@ def mirrored(blocks: Iterable[Audio], border: int) -> Iterator[Audio]:
 
 
 def _filled(part: Audio, size: int) -> Audio:
-    """A part as long as a segment: mirrored where more than half is there, else with silence."""
+    """A part made as long as a segment.
+
+    It is mirrored where more than half is there, else silence follows.
+    """
     missing = size - part.shape[1]
     mode = "reflect" if part.shape[1] > size // 2 + 1 else "constant"
     return np.pad(part, ((0, 0), (0, missing)), mode=mode) if missing else part  # type: ignore[call-overload]
@@ -130,7 +138,7 @@ def _divided(sums: Audio, weights: Audio, count: int) -> Audio:
 
 
 def _cropped(mix: Audio, stems: Audio, start: int, fades: Fades) -> Iterator[tuple[Audio, Audio]]:
-    """What of a part belongs to the song."""
+    """The samples of a part that belong to the song."""
     first = max(fades.border - start, 0)
     last = min(fades.border + fades.length - start, mix.shape[1])
     if first < last:

@@ -285,7 +285,7 @@ class Separator:
     def _faded(
         self, blocks: Iterable[Audio], length: int, progress: Progress | None
     ) -> Iterator[tuple[Audio, Audio]]:
-        """:meth:`_stream` of segments that fade into each other, the mix as it is."""
+        """As :meth:`_stream`, with fades and the mix as it is."""
         fades, done = Fades(length, self.metadata.segment, self._stride), 0
         for mix, stems in separated(blocks, fades, self._graph.run, self._graph.batch):
             yield mix, stems

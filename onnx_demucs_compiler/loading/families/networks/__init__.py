@@ -29,7 +29,7 @@ def claims(module: nn.Module) -> bool:
 
 
 def knows(spec: str, config: Path | None) -> bool:
-    """True for a checkpoint with a configuration, and for the untrained networks of this family."""
+    """True for a checkpoint with a configuration, and for untrained networks."""
     return config is not None or is_untrained(spec)
 
 

@@ -26,7 +26,7 @@ WAVEFORM_KINDS = ("bs_roformer", "mel_band_roformer", "mdx23c", "scnet")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a configuration says of a network and its audio.
+    """A network and its audio, as a configuration has them.
 
     Attributes:
         kind: the architecture, as pymss-core calls it.
@@ -58,7 +58,7 @@ def read_config(path: Path) -> Configuration:
 
 
 def understood(values: object, name: str) -> Configuration:
-    """What the values of a configuration mean.
+    """Read the values of a configuration.
 
     Raises:
         CompilerError: they are of no known architecture, or lack a number that is needed.

@@ -1,4 +1,4 @@
-"""A network as the engine takes models: a mix in, all stems out."""
+"""A network in the form of a model: mix in, stems out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Network(nn.Module):
 
 
 def build(configuration: Configuration, name: str) -> Network:
-    """The network of a configuration, with the weights that it begins its training with.
+    """Build the network of a configuration, with new weights.
 
     Raises:
         CompilerError: the architecture does not take these values.
@@ -64,7 +64,7 @@ def build(configuration: Configuration, name: str) -> Network:
 
 
 def _beside(configuration: Configuration) -> dict[str, bool]:
-    """Arguments that a configuration leaves out and whose default is not that of its trainer.
+    """Arguments that a configuration leaves out, where pymss-core's default differs.
 
     Mel-Band RoFormers keep their lowest bin, as pymss 2.1.12 has them too.
     """

@@ -1,0 +1,1 @@
+"""Folders from which servers serve a model; one file, one server."""
