@@ -370,7 +370,7 @@ def test_below_the_gate_nothing_is_written(folder: Path) -> None:
 def test_a_model_that_cannot_be_traced(folder: Path) -> None:
     write_checkpoint(folder / "branching.th", Branching(**TWO_STEMS), **TWO_STEMS)
     fails_cleanly(
-        run("compile", "branching.th", "--trust-checkpoint"), 1, "torch.export cannot trace branching: "
+        run("compile", "branching.th", "--trust-checkpoint"), 1, "the numbers of an input decide what runs"
     )
     assert files(folder) == ["branching.th"]
 

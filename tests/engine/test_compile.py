@@ -96,7 +96,8 @@ def test_demucs_is_put_back_when_the_trace_fails(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("no trace today")
 
     pad1d = demucs.hdemucs.pad1d
-    monkeypatch.setattr(torch.export, "export", failing)
+    for name in ("export", "draft_export"):
+        monkeypatch.setattr(torch.export, name, failing)
     with pytest.raises(CompilerError, match="torch.export cannot trace HTDemucs: no trace today"):
         compile(shallow_htdemucs())
     assert demucs.hdemucs.pad1d is pad1d
@@ -230,7 +231,9 @@ def test_a_model_that_cannot_be_traced() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * 2 if x.sum() > 0 else x
 
-    assert "torch.export cannot trace Branching: " in error_of(Branching(), example_input=torch.randn(3))
+    message = error_of(Branching(), example_input=torch.randn(3))
+    assert message.startswith("the numbers of an input decide what runs")
+    assert message.endswith("return x * 2 if x.sum() > 0 else x")
 
 
 def test_a_model_whose_output_is_no_tensor() -> None:

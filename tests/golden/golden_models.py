@@ -35,6 +35,13 @@ class Interleaved(nn.Module):
         return torch.istft(z, N_FFT, HOP, window=self.window, length=mix.shape[-1])
 
 
+class Convolutions(nn.Sequential):
+    """Not Demucs: a convolution of 3×3, and a gated one."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(32, 32, 3), nn.Conv2d(32, 64, 3, padding=1), nn.GLU(1))
+
+
 class Complex(nn.Module):
     """Not Demucs: transforms of a whole signal, a power and a product of complex matrices."""
 
@@ -78,6 +85,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "wider-htdemucs-fp16-weights": (lambda: plain_htdemucs(channels=32), {"precision": "fp16-weights"}),
     "small-htdemucs-fold-weights": (small_htdemucs, {"fold_weights": True}),
     "complex": (Complex, {"example_input": torch.zeros(1, 1, 4800)}),
+    "convolutions-web": (Convolutions, {"target": "web", "example_input": torch.zeros(1, 32, 9, 12)}),
     "not-demucs": (Interleaved, {"example_input": torch.zeros(1, 1, HOP * (FRAMES - 1))}),
 }
 """What to build, and how to compile it, by the name of its golden file."""
