@@ -273,7 +273,9 @@ def test_stems_of_many_are_those_of_one(separator: Separator, library: Library, 
         assert outcome.song == song.path
         assert outcome.result is not None
         for name, file in outcome.result.files.items():
-            assert file.read_bytes() == alone.files[name].read_bytes()
+            # Not their bytes: libsndfile writes the time into float files.
+            found, wanted = (soundfile.read(path)[0] for path in (file, alone.files[name]))
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_caller_that_stops_leaves_nothing_begun(separator: Separator, library: Library, out: Path) -> None:

@@ -95,7 +95,8 @@ def test_24_bits_are_those_of_demucs(gain: float, tmp_path: Path) -> None:
         found, wanted = (
             soundfile.read(tmp_path / name, dtype="int32")[0] for name in (f"ours.{form}", "theirs.wav")
         )
-        np.testing.assert_array_equal(found, wanted)
+        # One step: releases of demucs round differently.
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1 << 8)
 
 
 @pytest.mark.parametrize(
