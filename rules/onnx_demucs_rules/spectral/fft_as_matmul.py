@@ -1,4 +1,8 @@
-"""Fourier transforms of whole axes as matrix products."""
+"""Fourier transforms of whole axes as matrix products.
+
+``irfft`` and ``hfft`` of a real tensor do not come here: nothing about them is complex, and torch.onnx makes
+a DFT of them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ SCALES = (0.0, -0.5, -1.0)
         Case("back-odd", lambda: examples.Back(75), ((2, 38, 2),), ops={"MatMul": 1}, beside=PAIRS,
              needed=True),
         Case("back-prime", lambda: examples.Back(1021), ((2, 511, 2),), beside=PAIRS, needed=True),
-        Case("every-function", examples.Every, ((2, 6, 10, 2),), fires=28, beside=PAIRS, needed=True),
+        Case("every-function", examples.Every, ((2, 6, 10, 2),), fires=30, beside=PAIRS, needed=True),
         Case("open-batch", lambda: examples.There(200), ((2, 200),), beside=PAIRS, needed=True,
              options={"batch": "dynamic"}),
         Case("over-an-open-batch", examples.OverTheBatch, ((3, 8),), beside=PAIRS, needed=True, fires=0,

@@ -42,7 +42,7 @@ class Every(nn.Module):
             fft.fftshift(fft.fft(z)), fft.ifftshift(z, dim=1),
         )  # fmt: skip
         signals = (
-            fft.irfft(z), fft.irfft(z, 1), fft.irfft(a, 5), fft.hfft(z, dim=1), fft.hfft(a, 7, norm="ortho"),
+            fft.irfft(z), fft.irfft(z, 1), fft.irfft(z, 5), fft.hfft(z, dim=1), fft.hfft(z, 7, norm="ortho"),
             fft.irfft2(z), fft.irfftn(z, norm="ortho"), fft.hfft2(z), fft.hfftn(z),
         )  # fmt: skip
         return *(torch.view_as_real(spectrum.resolve_conj()) for spectrum in spectra), *signals
