@@ -9,14 +9,7 @@ from torch import nn
 from onnx_demucs_compiler.rules import Case, GraphCase, NotMine, Numerics, Refusal, rewrite
 from onnx_demucs_compiler.targets import WEB
 from onnx_demucs_rules.conv.examples import SAME_PADDING
-from onnx_demucs_rules.conv.winograd import (
-    Winograd,
-    block_of_input,
-    block_of_results,
-    joined,
-    transformed_kernel,
-    winograd,
-)
+from onnx_demucs_rules.conv.winograd import Winograd, convolved, winograd
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -67,9 +60,5 @@ def decide(site: NodeSite) -> Winograd | Refusal | NotMine:
 )  # fmt: skip
 def convolution_by_winograd(op: Any, site: NodeSite, facts: Winograd) -> ir.Value:
     """``W * x`` → ``Aᵀ ((G W Gᵀ) ⊙ (Bᵀ x B)) A``, for tiles of 4×4 results."""
-    kernel, bias = transformed_kernel(op, site["weight"], facts), site.arguments(site.maker("results"))["B"]
-    blocks = [
-        block_of_results(op, kernel, block_of_input(op, site["x"], facts, rows), bias, facts, rows)
-        for rows in facts.blocks()
-    ]
-    return joined(op, blocks, facts)
+    bias = site.arguments(site.maker("results"))["B"]
+    return convolved(op, site["x"], [(site["weight"], bias)], facts, lambda results: results)

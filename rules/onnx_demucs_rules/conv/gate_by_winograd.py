@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler.rules import Case, NotMine, Numerics, Refusal, rewrite
 from onnx_demucs_compiler.targets import WEB
 from onnx_demucs_rules.conv.examples import GatedImage
-from onnx_demucs_rules.conv.winograd import (
-    Winograd,
-    block_of_input,
-    block_of_results,
-    joined,
-    transformed_kernel,
-    winograd,
-)
+from onnx_demucs_rules.conv.winograd import Winograd, convolved, winograd
 from onnx_demucs_rules.forms import gated
 
 if TYPE_CHECKING:
@@ -67,15 +61,6 @@ def decide(site: NodeSite) -> Winograd | Refusal | NotMine:
 )  # fmt: skip
 def gate_by_winograd(op: Any, site: NodeSite, facts: Winograd) -> ir.Value:
     """``(Wa * x) · sigmoid(Wb * x)`` → both by Winograd's algorithm, in blocks of rows."""
-    weights = (site["content_weight"], site["gate_weight"])
-    kernels = [transformed_kernel(op, weight, facts) for weight in weights]
-    biases = [site.arguments(site.maker(name))["B"] for name in NAMES]
-    blocks = []
-    for rows in facts.blocks():
-        windows = block_of_input(op, site["x"], facts, rows)
-        pair = (
-            block_of_results(op, kernel, windows, bias, facts, rows)
-            for kernel, bias in zip(kernels, biases, strict=True)
-        )
-        blocks.append(gated(op, *pair))
-    return joined(op, blocks, facts)
+    biases = (site.arguments(site.maker(name))["B"] for name in NAMES)
+    filters = list(zip((site["content_weight"], site["gate_weight"]), biases, strict=True))
+    return convolved(op, site["x"], filters, facts, partial(gated, op))

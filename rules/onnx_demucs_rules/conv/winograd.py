@@ -19,7 +19,7 @@ from onnx_demucs_compiler.rules import NotMine, Refusal
 from onnx_demucs_rules.known import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,6 +97,34 @@ def winograd(site: NodeSite, convolution: ir.Node) -> Winograd | Refusal | NotMi
         return Refusal(f"transforms of {min(channels, kernels)} channels take what the products save")
     before = attributes.get_ints("pads", [0, 0, 0, 0])
     return Winograd(channels, kernels, (rest[0], rest[1]), (rest[2], rest[3]), (before[0], before[1]))
+
+
+def convolved(
+    op: Any,
+    image: ir.Value,
+    filters: Sequence[tuple[ir.Value, ir.Value | None]],
+    facts: Winograd,
+    combined: Callable[..., ir.Value],
+) -> ir.Value:
+    """Convolutions of one image, in blocks of rows.
+
+    Args:
+        op: makes nodes.
+        image: ``[1, C, F, T]``.
+        filters: weight and bias of each.
+        facts: of all of them.
+        combined: makes one value ``[1, M, rows, columns]`` of what they give.
+    """
+    kernels = [transformed_kernel(op, weight, facts) for weight, _ in filters]
+    blocks = []
+    for rows in facts.blocks():
+        windows = block_of_input(op, image, facts, rows)
+        results = (
+            block_of_results(op, kernel, windows, bias, facts, rows)
+            for kernel, (_, bias) in zip(kernels, filters, strict=True)
+        )
+        blocks.append(combined(*results))
+    return joined(op, blocks, facts)
 
 
 def block_of_input(op: Any, image: ir.Value, facts: Winograd, rows: range) -> ir.Value:
