@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnx_demucs_compiler.runtime.segments import SlidingWindow, in_groups
+from onnx_demucs_compiler.runtime.segments import OverlapAdd, SlidingWindow, in_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -83,19 +83,16 @@ def separated(
         CompilerError: the song ends before its length.
     """
     window = SlidingWindow(mirrored(blocks, fades.border) if fades.border else blocks)
-    sums: Audio | None = None
-    weights = np.zeros(fades.size, np.float32)
+    mean: OverlapAdd | None = None
     for starts in in_groups(range(0, fades.whole, fades.step), batch):
         parts = [window.read(start, min(start + fades.size, fades.whole)) for start in starts]
         estimates = run(np.stack([_filled(part, fades.size) for part in parts]))
+        mean = mean or OverlapAdd(*estimates.shape[1:])
         for start, part, estimate in zip(starts, parts, estimates, strict=True):
-            count, weight = part.shape[1], fades.weights(start)
-            sums = np.zeros_like(estimate) if sums is None else sums
-            sums[..., :count] += weight * estimate[..., :count]
-            weights[:count] += weight
+            count = part.shape[1]
+            mean.add(estimate[..., :count], fades.weights(start))
             settled = min(fades.step, count)
-            yield from _cropped(part[:, :settled], _divided(sums, weights, settled), start, fades)
-            sums, weights = _shifted(sums, settled), _shifted(weights, settled)
+            yield from _cropped(part[:, :settled], mean.settle(settled), start, fades)
 
 
 def mirrored(blocks: Iterable[Audio], border: int) -> Iterator[Audio]:
@@ -130,20 +127,9 @@ def _filled(part: Audio, size: int) -> Audio:
     return np.pad(part, ((0, 0), (0, missing)), mode=mode) if missing else part  # type: ignore[call-overload]
 
 
-def _divided(sums: Audio, weights: Audio, count: int) -> Audio:
-    """The weighted mean; silence where nothing has a weight."""
-    weight = weights[:count]
-    mean: Audio = np.where(weight > 0, sums[..., :count] / np.where(weight > 0, weight, 1), 0)
-    return mean
-
-
 def _cropped(mix: Audio, stems: Audio, start: int, fades: Fades) -> Iterator[tuple[Audio, Audio]]:
     """The samples of a part that belong to the song."""
     first = max(fades.border - start, 0)
     last = min(fades.border + fades.length - start, mix.shape[1])
     if first < last:
         yield mix[:, first:last], stems[..., first:last]
-
-
-def _shifted(array: Audio, count: int) -> Audio:
-    return np.concatenate([array[..., count:], np.zeros_like(array[..., :count])], axis=-1)

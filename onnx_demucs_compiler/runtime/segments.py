@@ -145,19 +145,29 @@ class OverlapAdd:
 
     def __init__(self, sources: int, channels: int, size: int) -> None:
         """Start at a track's beginning, for segments of ``size`` or less."""
-        self._weight = triangle(size)
+        self._triangle = triangle(size)
         self._sum = np.zeros((sources, channels, size), np.float32)
         self._weights = np.zeros(size, np.float32)
 
-    def add(self, estimate: Audio) -> None:
-        """Add the estimate ``[S, C, n]`` of the segment at the first unsettled sample."""
+    def add(self, estimate: Audio, weight: Audio | None = None) -> None:
+        """Add the estimate ``[S, C, n]`` of the segment at the first unsettled sample.
+
+        Args:
+            estimate: of the segment.
+            weight: of its samples, float32, as many or more; :func:`triangle` when None.
+        """
         length = estimate.shape[-1]
-        self._sum[..., :length] += self._weight[:length] * estimate
-        self._weights[:length] += self._weight[:length]
+        weight = self._triangle if weight is None else weight
+        self._sum[..., :length] += weight[:length] * estimate
+        self._weights[:length] += weight[:length]
 
     def settle(self, count: int) -> Audio:
-        """Return the first ``count`` unsettled samples, ``[S, C, count]``, and pass them."""
-        settled = self._sum[..., :count] / self._weights[:count]
+        """Return the first ``count`` unsettled samples, ``[S, C, count]``, and pass them.
+
+        Those that nothing has a weight for are silent.
+        """
+        sums, weights = self._sum[..., :count], self._weights[:count]
+        settled: Audio = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
         self._sum = _shift(self._sum, count)
         self._weights = _shift(self._weights, count)
         return settled
