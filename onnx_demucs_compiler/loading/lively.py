@@ -6,6 +6,7 @@ could be compiled wrongly and a parity test would still pass.
 
 import hashlib
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,22 @@ Draw = Callable[[Tensor, torch.Generator], object]
 DrawFor = Callable[[nn.Module, str, str], Draw | None]
 """From a module, the last part of its path, and a parameter's name."""
 
+Built = TypeVar("Built", bound=nn.Module)
+
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
+
+
+def built_lively(build: Callable[[], Built], seed: int, *of_families: DrawFor) -> Built:
+    """Build a module with seeded weights, and redraw it (:func:`redraw`).
+
+    The global random state is left as it was.
+    """
+    # Only the CPU generator: torch.manual_seed would reseed every accelerator too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = build()
+    redraw(module, seed, *of_families)
+    return module
 
 
 def redraw(module: nn.Module, seed: int, *of_families: DrawFor) -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.loading.source_model import SourceModel
 
 
+UNTRAINED_PREFIX = "untrained:"
+"""Of the names of architectures that are built with seeded lively weights."""
+
+
 class Load(Protocol):
     """Load the model that a user names."""
 

@@ -39,8 +39,8 @@ from onnx_demucs_compiler.loading.families.demucs.unpickling import (
     read_trusted_pickle,
     resolve_class,
 )
-from onnx_demucs_compiler.loading.families.demucs.wrapped_names import unwrap_names
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.wrapped_names import unwrap_names
 
 SAFETENSORS = ".safetensors"
 SUFFIXES = (".th", SAFETENSORS)

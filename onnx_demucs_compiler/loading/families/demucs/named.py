@@ -8,7 +8,8 @@ from onnx_demucs_compiler.loading.families.demucs.bags import read_bag
 from onnx_demucs_compiler.loading.families.demucs.checkpoint import SUFFIXES, load_checkpoint
 from onnx_demucs_compiler.loading.families.demucs.folder import load_from_folder
 from onnx_demucs_compiler.loading.families.demucs.pretrained import HUB_PREFIX, load_pretrained
-from onnx_demucs_compiler.loading.families.demucs.untrained import UNTRAINED_PREFIX, load_untrained
+from onnx_demucs_compiler.loading.families.demucs.untrained import load_untrained
+from onnx_demucs_compiler.loading.families.family import UNTRAINED_PREFIX
 from onnx_demucs_compiler.loading.source_model import SourceModel
 
 

@@ -20,7 +20,8 @@ from onnx_demucs_compiler.loading.families.demucs.bags import BagFile, load_bag,
 from onnx_demucs_compiler.loading.families.demucs.checkpoint import SAFETENSORS, load_checkpoint
 from onnx_demucs_compiler.loading.families.demucs.failures import one_line
 from onnx_demucs_compiler.loading.families.demucs.names import unknown_name
-from onnx_demucs_compiler.loading.families.demucs.untrained import ARCHITECTURES, UNTRAINED_PREFIX
+from onnx_demucs_compiler.loading.families.demucs.untrained import ARCHITECTURES
+from onnx_demucs_compiler.loading.families.family import UNTRAINED_PREFIX
 from onnx_demucs_compiler.loading.source_model import SourceModel
 
 HUB_PREFIX = "hf://"

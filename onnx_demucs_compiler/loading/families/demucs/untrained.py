@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import torch
 from demucs.api import list_models
 from torch import nn
 
@@ -13,10 +12,9 @@ from onnx_demucs_compiler.loading.families.demucs.architectures import MEMBERS
 from onnx_demucs_compiler.loading.families.demucs.bags import as_one_module, read_bag
 from onnx_demucs_compiler.loading.families.demucs.lively import draw_for
 from onnx_demucs_compiler.loading.families.demucs.names import unknown_name
-from onnx_demucs_compiler.loading.lively import redraw
+from onnx_demucs_compiler.loading.families.family import UNTRAINED_PREFIX
+from onnx_demucs_compiler.loading.lively import built_lively
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
-
-UNTRAINED_PREFIX = "untrained:"
 
 # Random weights amplify rounding errors more or less, as luck has it. Under this seed PyTorch's own float32
 # keeps 116 dB and more on noise and on a song (HTDemucs; HDemucs 122, Demucs 112), so that a parity check
@@ -60,7 +58,8 @@ def load_untrained(spec: str) -> SourceModel:
         UsageError: If no architecture has that name, or what follows ``?`` is not ``seed=N``.
     """
     name, seed = _parse(spec)
-    return from_module(_build(name, seed), spec, provenance=f"untrained {name}, seed {seed}")
+    module = built_lively(ARCHITECTURES[name], seed, draw_for)
+    return from_module(module, spec, provenance=f"untrained {name}, seed {seed}")
 
 
 def _parse(spec: str) -> tuple[str, int]:
@@ -76,12 +75,3 @@ def _parse(spec: str) -> tuple[str, int]:
             "N a whole number of at most 18 digits"
         )
     return name, int(match[1])
-
-
-def _build(name: str, seed: int) -> nn.Module:
-    # Only the CPU generator: torch.manual_seed would reseed every accelerator too.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        module = ARCHITECTURES[name]()
-    redraw(module, seed, draw_for)
-    return module

@@ -15,12 +15,13 @@ from onnx_demucs_compiler.loading.families.any_module import ANY
 from onnx_demucs_compiler.loading.families.family import Family
 from onnx_demucs_compiler.loading.families.networks.checkpoint import load_weights
 from onnx_demucs_compiler.loading.families.networks.config import read_config
-from onnx_demucs_compiler.loading.families.networks.network import Network, build, draw_for
+from onnx_demucs_compiler.loading.families.networks.network import Network, build, draw_for, source_of
 from onnx_demucs_compiler.loading.families.networks.untrained import is_untrained, load_untrained
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from onnx_demucs_compiler.loading.source_model import SourceModel
 
 
 def claims(module: nn.Module) -> bool:
@@ -68,22 +69,12 @@ def load_model(
     path, configuration = Path(spec), read_config(config)
     module = build(configuration, str(config))
     digest = load_weights(module, path, config)
-    return SourceModel(
-        **vars(from_module(module.eval(), path.stem, provenance=f"{configuration.kind}, {path.name}"))
-        | {
-            "segment": configuration.chunk,
-            "fade_step": configuration.step,
-            "checkpoints": ((path.name, digest),),
-        }
-    )
+    source = source_of(module, configuration, path.stem, f"{configuration.kind}, {path.name}")
+    return replace(source, checkpoints=((path.name, digest),))
 
 
 def at_length(source: SourceModel, length: int | str) -> SourceModel:
-    """The same network for segments of another length, which overlap as much.
-
-    Raises:
-        UsageError: the length is to stay open.
-    """
+    """The same network for segments of another length, which overlap as much."""
     changed, size = ANY.at_length(source, length), source.segment or 1
     return replace(changed, fade_step=max(1, source.fade_step * (changed.segment or size) // size))
 

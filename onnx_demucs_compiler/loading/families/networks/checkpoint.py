@@ -12,14 +12,12 @@ from torch import Tensor
 
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.loading.families.networks.package import networks_package
+from onnx_demucs_compiler.loading.wrapped_names import unwrap_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from onnx_demucs_compiler.loading.families.networks.network import Network
-
-WRAPPERS = ("model.", "module.", "_orig_mod.")
-"""What trainers put before the name of every weight."""
 
 
 def load_weights(network: Network, path: Path, config: Path) -> str:
@@ -30,11 +28,13 @@ def load_weights(network: Network, path: Path, config: Path) -> str:
             another network.
     """
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CompilerError(f"{path} cannot be read: {error.strerror}") from error
-    state = _unwrapped(_state(path), path)
-    _check(network.network.state_dict(), state, path, config)
+    wanted, state = network.network.state_dict(), _weights(path)
+    unwrap_names(state, wanted)
+    _check(wanted, state, path, config)
     network.network.load_state_dict(state)
     return digest
 
@@ -59,20 +59,14 @@ def _state(path: Path) -> object:
     return networks_package().unwrap_state_dict(loaded)
 
 
-def _unwrapped(state: object, path: Path) -> dict[str, Tensor]:
+def _weights(path: Path) -> dict[str, Tensor]:
+    state = _state(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CompilerError(f"{path} holds no state dict")
-    names = dict(state)
-    while wrapper := next(
-        (each for each in WRAPPERS if names and all(n.startswith(each) for n in names)), ""
-    ):
-        names = {name.removeprefix(wrapper): value for name, value in names.items()}
-    broken = [
-        name for name, value in names.items() if value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
+    floats = ((name, value) for name, value in state.items() if value.is_floating_point())
+    if broken := [name for name, value in floats if not value.isfinite().all()]:
         raise CompilerError(f"{path} has weights that are not finite: {_some(broken)}")
-    return names
+    return dict(state)
 
 
 def _check(wanted: Mapping[str, Any], given: Mapping[str, Any], path: Path, config: Path) -> None:

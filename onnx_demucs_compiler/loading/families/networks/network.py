@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.loading.families.networks.package import networks_package
 from onnx_demucs_compiler.loading.lively import uniform
+from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.loading.families.networks.config import Configuration
@@ -70,6 +72,15 @@ def _beside(configuration: Configuration) -> dict[str, bool]:
     """
     model = configuration.values.get("model", {})
     return {"zero_dc": False} if configuration.kind == "mel_band_roformer" and "zero_dc" not in model else {}
+
+
+def source_of(network: Network, configuration: Configuration, name: str, provenance: str) -> SourceModel:
+    """A network with the facts of its configuration.
+
+    ``name`` and ``provenance`` are as for :func:`from_module`.
+    """
+    source = from_module(network.eval(), name, provenance=provenance)
+    return replace(source, segment=configuration.chunk, fade_step=configuration.step)
 
 
 def draw_for(_: nn.Module, __: str, name: str) -> Draw | None:

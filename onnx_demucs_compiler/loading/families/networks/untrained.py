@@ -5,18 +5,17 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.loading.families.family import UNTRAINED_PREFIX
 from onnx_demucs_compiler.loading.families.networks.config import understood
-from onnx_demucs_compiler.loading.families.networks.network import build, draw_for
-from onnx_demucs_compiler.loading.lively import redraw
-from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
+from onnx_demucs_compiler.loading.families.networks.network import build, draw_for, source_of
+from onnx_demucs_compiler.loading.lively import built_lively
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "untrained:"
+    from onnx_demucs_compiler.loading.source_model import SourceModel
+
 DEFAULT_SEED = 1
 
 STEMS = {1: ["vocals"], 2: ["vocals", "other"], 4: ["drums", "bass", "other", "vocals"]}
@@ -71,8 +70,8 @@ ARCHITECTURES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 def is_untrained(spec: str) -> bool:
     """True for ``untrained:NAME`` of an architecture of this family."""
-    name = spec.removeprefix(PREFIX).partition("?")[0]
-    return spec.startswith(PREFIX) and name in ARCHITECTURES
+    name = spec.removeprefix(UNTRAINED_PREFIX).partition("?")[0]
+    return spec.startswith(UNTRAINED_PREFIX) and name in ARCHITECTURES
 
 
 def load_untrained(spec: str) -> SourceModel:
@@ -85,15 +84,11 @@ def load_untrained(spec: str) -> SourceModel:
         UsageError: a key is unknown, or its value no whole number.
         CompilerError: the architecture does not take these numbers, or pymss-core is not installed.
     """
-    kind, _, query = spec.removeprefix(PREFIX).partition("?")
+    kind, _, query = spec.removeprefix(UNTRAINED_PREFIX).partition("?")
     values, seed = _configured(kind, query, spec)
     configuration = understood(values, spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        module = build(configuration, spec).eval()
-    redraw(module, seed, draw_for)
-    source = from_module(module, spec, provenance=f"untrained {kind}, seed {seed}")
-    return SourceModel(**vars(source) | {"segment": configuration.chunk, "fade_step": configuration.step})
+    module = built_lively(lambda: build(configuration, spec), seed, draw_for)
+    return source_of(module, configuration, spec, f"untrained {kind}, seed {seed}")
 
 
 def _configured(kind: str, query: str, spec: str) -> tuple[dict[str, Any], int]:
@@ -102,7 +97,7 @@ def _configured(kind: str, query: str, spec: str) -> tuple[dict[str, Any], int]:
     for part in query.split("&") if query else ():
         key, _, text = part.partition("=")
         if not text.isdecimal() or len(text) > 18:
-            raise UsageError(f"cannot read {part!r} in {spec!r}; write {PREFIX}{kind}?dim=N&seed=N")
+            raise UsageError(f"cannot read {part!r} in {spec!r}; write {UNTRAINED_PREFIX}{kind}?dim=N&seed=N")
         section = next((values[each] for each in ("model", "audio") if key in values[each]), None)
         if key == "seed":
             seed = int(text)
