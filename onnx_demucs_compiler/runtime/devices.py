@@ -87,10 +87,10 @@ class PluginDevice(Device):
     """A provider in a library of its own, which ONNX Runtime loads.
 
     Attributes:
-        library: the file.
+        file: it.
     """
 
-    library: Path = Path()
+    file: Path = Path()
 
     def open(self, path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         """Open a model on the first device that the library offers.
@@ -100,7 +100,7 @@ class PluginDevice(Device):
         """
         options = session_options(threads)
         try:
-            names = _providers_of(self.library.resolve())
+            names = _providers_of(self.file.resolve())
             offered = [device for device in onnxruntime.get_ep_devices() if device.ep_name in names]
             if not offered:
                 raise DeviceError("the library offers no device on this machine")
@@ -187,7 +187,7 @@ def find_device(name: str) -> Device:
         if not Path(name).is_file():
             raise UsageError(f"{name}: no such file, of which a plug-in provider could be loaded")
         stem = Path(name).stem
-        return PluginDevice(stem, stem, name, "portable", library=Path(name))
+        return PluginDevice(stem, stem, name, "portable", file=Path(name))
     for device in DEVICES:
         if device.name == name:
             return _installed(device)
