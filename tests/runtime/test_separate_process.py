@@ -1,5 +1,6 @@
 """What only a process of its own can show: imports, signals, memory, a disk that is really full."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from onnx import helper, numpy_helper
 from tiny_model import TinyModel
 
 MAIN = "from onnx_demucs_compiler.__main__ import main; main()"
+FULL_DISK = Path(__file__).with_name("full_disk.py")
 MIB = 2**20
 MINUTE = 60 * 44100
 
@@ -108,35 +110,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit} + 1, {limit} + 1))
 
 
 @posix
-@pytest.mark.parametrize("encoding", ["Encoding()", "Encoding(float32=True)", "Encoding('flac')"])
-def test_wherever_writing_fails_it_is_noticed(encoding: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "encoding", [{}, {"float32": True}, {"format": "flac"}], ids=["wav", "float32", "flac"]
+)
+def test_wherever_writing_fails_it_is_noticed(encoding: dict[str, object], tmp_path: Path) -> None:
     """Down to the last flush of a flac file, of which libsndfile says nothing."""
-    code = f"""
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
-folder, encoding = Path(sys.argv[1]), {encoding}
-stem = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 6000)).astype(np.float32)
-def encode(limit):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    raw = RawStem(folder / "stem.f32", 2)
-    raw.path.unlink(missing_ok=True)
-    raw.append(stem)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    raw.encode(folder / "stem", 44100, encoding)
-    return (folder / "stem").stat().st_size
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-size = encode(resource.RLIM_INFINITY)
-for limit in (*range(0, size, 499), size - 1):
-    try:
-        encode(limit)
-        print("unnoticed:", limit, "of", size)
-    except OSError:
-        pass
-encode(size)
-"""
-    finished = subprocess.run(command(tmp_path, code=code), capture_output=True, text=True, check=False)
+    arguments = [sys.executable, FULL_DISK, tmp_path, json.dumps(encoding), "{}"]
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 

@@ -287,32 +287,7 @@ def test_stem_files_of_other_models(artifact: Path, song: Path, out: Path) -> No
 @pytest.mark.skipif(os.name == "nt", reason="POSIX resource limits")
 @pytest.mark.parametrize("form", ["mp3", "m4a", "flac"])
 def test_wherever_writing_fails_it_is_noticed(form: str, tmp_path: Path) -> None:
-    code = f"""
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from onnx_demucs_compiler.runtime.encoding import Encoding, RawStem
-from onnx_demucs_compiler.runtime.tags import Tags
-folder = Path(sys.argv[1])
-stem = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 6000)).astype(np.float32)
-def encode(limit):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    raw = RawStem(folder / "stem.f32", 2)
-    raw.path.unlink(missing_ok=True)
-    raw.append(stem)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    raw.encode(folder / "stem", 44100, Encoding({form!r}), Tags({{"title": "t" * 300}}))
-    return (folder / "stem").stat().st_size
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-size = encode(resource.RLIM_INFINITY)
-for limit in (*range(0, size, 499), size - 1):
-    try:
-        encode(limit)
-        print("unnoticed:", limit, "of", size)
-    except OSError:
-        pass
-"""
-    finished = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    settings = json.dumps({"format": form}), json.dumps({"title": "t" * 300})
+    arguments = [sys.executable, Path(__file__).with_name("full_disk.py"), tmp_path, *settings]
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
