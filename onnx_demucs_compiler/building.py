@@ -264,6 +264,8 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         packages: those that made it of the lowered program.
     """
     source, options = view.source, view.options
+    family = family_of(source.module)
+    hop = family.hop(source.module) if options.length == "dynamic" else 0
     made_with = sorted({*TRACED_WITH, *packages})
     versions = {name: importlib.metadata.version(name) for name in made_with}
     return ArtifactMetadata(
@@ -286,8 +288,10 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         length="dynamic" if options.length == "dynamic" else "segment",
         overlap=options.overlap if options.track else None,
         fold_weights=options.fold_weights,
-        differing_segments=family_of(source.module).differing_segments(source.module, source.segment or 0),
+        differing_segments=family.differing_segments(source.module, source.segment or 0),
         weights_license=options.weights_license,
         fade_step=0 if options.track else source.fade_step,
+        hop=hop,
+        shortest=family.min_hops * hop,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )

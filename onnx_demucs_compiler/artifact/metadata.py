@@ -67,6 +67,8 @@ class ArtifactMetadata:
         fade_step: samples between the starts of segments that fade into each other, of a mix as it is
             (:mod:`onnx_demucs_compiler.runtime.fades`); 0 where segments are those of demucs, of a
             normalised mix.
+        hop: samples that an open length is a multiple of; 0 where the length is fixed.
+        shortest: the least samples of an open length; 0 where it is fixed.
     """
 
     sources: tuple[str, ...]
@@ -96,6 +98,8 @@ class ArtifactMetadata:
     stopped_after: str = ""
     weights_license: str = ""
     fade_step: int = 0
+    hop: int = 0
+    shortest: int = 0
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -130,6 +134,7 @@ class ArtifactMetadata:
             **(self._unblend() if self.interface == "spectral" else {}),
             **({"license": self.weights_license} if self.weights_license else {}),
             **({PREFIX + "fade_step": str(self.fade_step)} if self.fade_step else {}),
+            **({PREFIX + "hop": str(self.hop), PREFIX + "shortest": str(self.shortest)} if self.hop else {}),
         }
 
     def _unblend(self) -> dict[str, str]:
@@ -198,6 +203,8 @@ class ArtifactMetadata:
                 stopped_after=props.get(PREFIX + "stopped_after", ""),
                 weights_license=props.get("license", ""),
                 fade_step=int(props.get(PREFIX + "fade_step", "0")),
+                hop=int(props.get(PREFIX + "hop", "0")),
+                shortest=int(props.get(PREFIX + "shortest", "0")),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

@@ -40,6 +40,14 @@ def separate(
         float | None,
         typer.Option(help="Part of each segment that the next covers too, 0 to 1.", show_default="0.25"),
     ] = None,
+    segment: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of segments, for a model of --length dynamic.",
+            show_default="the model's",
+        ),
+    ] = None,
     two_stems: Annotated[
         str | None, typer.Option(metavar="STEM", help="Write only STEM and what is left without it.")
     ] = None,
@@ -110,7 +118,7 @@ def separate(
     if summary is not None:
         check_writable(summary)
         _check_no_loss(summary)
-    separator = Separator(model, threads=threads, overlap=overlap, device=device)
+    separator = Separator(model, threads=threads, overlap=overlap, segment=segment, device=device)
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
     _check(named, separator.metadata.audio_channels, downmix=downmix)
 

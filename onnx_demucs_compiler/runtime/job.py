@@ -71,6 +71,7 @@ class Order:
         other_method: what the complement is; see :func:`~.stems.mixdowns`.
         downmix: mix surround channels to the model's; see :func:`~.channels.downmix_matrix`.
         overlap: of the segments.
+        segment: their length in samples.
         rate: of the stems: the ``model``'s, or their song's (``source``).
         resume: leave songs alone whose stems are complete.
         folders: those of all its songs.
@@ -82,6 +83,7 @@ class Order:
     other_method: OtherMethod
     downmix: bool
     overlap: float
+    segment: int
     rate: Rate = "model"
     resume: bool = False
     folders: OutputFolders = field(init=False, repr=False)
@@ -121,6 +123,7 @@ class Order:
             "weights": metadata.weights,
             "digest": metadata.digest,
             "overlap": self.overlap,
+            "segment": self.segment,
             "downmix": self.downmix,
             "rate": self.rate,
             "other_method": self.other_method if self.two_stems else None,

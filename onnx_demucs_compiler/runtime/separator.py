@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ class Separator:
         *,
         threads: int | None = None,
         overlap: float | None = None,
+        segment: float | None = None,
         device: str = "cpu",
     ) -> None:
         """Load an artifact.
@@ -71,23 +73,25 @@ class Separator:
             threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
             overlap: the part of each segment that the next one covers too, in [0, 1). When None 0.25, or
                 what a track graph was compiled with, or the model's configuration says.
+            segment: how long segments are, in seconds, for a graph of open length: the nearest length that it
+                takes. That of the metadata when None.
             device: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, ``coreml``, ``directml``, ``webgpu``,
                 ``xnnpack``, or the path of a plug-in provider. It is held against the CPU first, which takes
                 over where the two disagree; :attr:`health` says so.
 
         Raises:
             CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
-            UsageError: the overlap is out of range, or another than a track graph has; or there is no such
-                device, or no provider for it is installed.
+            UsageError: the overlap is out of range, or another than a track graph has; or the graph does not
+                take segments of that length; or there is no such device, or no provider for it is
+                installed.
         """
         self._graph, self.health = open_healthy(Path(model), threads, device)
         self.metadata = self._graph.metadata
         self._means = means_of(self.metadata)
-        self._overlap = self._overlap_of(overlap)
-        self._stride = stride_of(self.metadata.segment, self._overlap)
-        if self.metadata.fade_step and overlap is None:
-            self._stride = self.metadata.fade_step
-            self._overlap = 1 - self._stride / self.metadata.segment
+        self._segment = self.metadata.segment if segment is None else self._segment_of(segment)
+        fade_step = self.metadata.fade_step if overlap is None else 0
+        self._overlap = 1 - fade_step / self._segment if fade_step else self._overlap_of(overlap)
+        self._stride = fade_step or stride_of(self._segment, self._overlap)
 
     def _overlap_of(self, asked: float | None) -> float:
         fixed = self.metadata.overlap
@@ -99,6 +103,17 @@ class Separator:
                 f"or compile with --overlap {asked}"
             )
         return asked
+
+    def _segment_of(self, seconds: float) -> int:
+        """The nearest length in samples that the graph takes."""
+        metadata = self.metadata
+        if not metadata.hop:
+            taken = "takes whole tracks" if self._graph.takes_tracks else "has segments of one length"
+            raise UsageError(f"this model {taken}; leave the segment out, or compile with --length dynamic")
+        shortest = metadata.shortest / metadata.sample_rate
+        if not shortest <= seconds < math.inf:
+            raise UsageError(f"a segment of this model has {shortest:.2g} s at least, and not {seconds:g}")
+        return round(seconds * metadata.sample_rate / metadata.hop) * metadata.hop
 
     def separate(self, mix: Audio, *, progress: Progress | None = None) -> dict[str, Audio]:
         """Separate audio in memory.
@@ -231,7 +246,15 @@ class Separator:
     ) -> Order:
         encoding = encoding or Encoding()
         return Order(
-            out_dir, encoding, two_stems, other_method, downmix, self._overlap, rate=rate, resume=resume
+            out_dir,
+            encoding,
+            two_stems,
+            other_method,
+            downmix,
+            self._overlap,
+            self._segment,
+            rate=rate,
+            resume=resume,
         )
 
     def _separate_job(self, job: Job, progress: Progress | None) -> None:
@@ -240,7 +263,7 @@ class Separator:
 
     def _differing(self, song: Path, length: int) -> list[str]:
         """A warning of the part that demucs computes otherwise, if any."""
-        start = first_short(length, self.metadata.segment, self._stride)
+        start = first_short(length, self._segment, self._stride)
         short = f"from {start / self.metadata.sample_rate:.1f} s to the end" if start else "throughout"
         kind = self.metadata.differing_segments
         if kind == "short" and start < length:
@@ -267,8 +290,8 @@ class Separator:
             yield from self._faded(blocks, statistics.length, progress)
             return
         window = SlidingWindow(blocks)
-        estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, metadata.segment)
-        segments = plan(statistics.length, metadata.segment, self._stride)
+        estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, self._segment)
+        segments = plan(statistics.length, self._segment, self._stride)
         for group in in_groups(segments, self._graph.batch):
             spans = [window.read(*segment.window) for segment in group]
             mixes = [

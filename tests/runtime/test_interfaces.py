@@ -1,5 +1,6 @@
 """Every kind of artifact that ``compile`` writes, driven by what it says of itself, against demucs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,52 @@ def test_an_open_length_is_cut_into_the_segments_of_the_metadata(
     assert separator.metadata.segment == WHOLE_HOPS
     wanted = by_demucs(lively_htdemucs(WHOLE_HOPS), track)
     assert snr(wanted, stacked(separator.separate(track))) > GATE_DB
+
+
+@pytest.mark.parametrize(("seconds", "samples"), [(0.25, 16 * 128), (0.0645, 4 * 128), (1.01, 63 * 128)])
+def test_a_segment_that_is_asked_for(
+    seconds: float, samples: int, compiled: Compiled, track: np.ndarray
+) -> None:
+    """Equals demucs with a model trained on segments of the nearest length that the graph takes."""
+    separator = Separator(compiled("open"), threads=1, segment=seconds)
+    wanted = by_demucs(lively_htdemucs(samples), track)
+    assert snr(wanted, stacked(separator.separate(track))) > GATE_DB
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "line"),
+    [
+        ("waveform", 0.25, "has segments of one length; leave the segment out"),
+        ("track", 0.25, "takes whole tracks; leave the segment out"),
+        ("open", 0.0, "has 0.064 s at least, and not 0"),
+        ("open", 0.06, "has 0.064 s at least, and not 0.06"),
+        ("open", float("inf"), "and not inf"),
+        ("open", float("nan"), "and not nan"),
+    ],
+)
+def test_a_segment_that_is_refused(name: str, seconds: float, line: str, compiled: Compiled) -> None:
+    with pytest.raises(UsageError, match=line):
+        Separator(compiled(name), segment=seconds)
+
+
+def test_songs_of_another_segment_are_done_again(
+    compiled: Compiled, track: np.ndarray, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "song.wav", track.T, 8000, "FLOAT")
+    command = (
+        "separate",
+        compiled("open"),
+        tmp_path / "song.wav",
+        "-o",
+        tmp_path / "out",
+        "--resume",
+        "--json",
+    )
+    skipped = [
+        json.loads(run(*command, "--segment", seconds).stdout)["songs"][0]["skipped"]
+        for seconds in ("0.25", "0.25", "0.5")
+    ]
+    assert skipped == [False, True, False]
 
 
 def test_chosen_stems(compiled: Compiled, track: np.ndarray, stems_by_demucs: np.ndarray) -> None:
