@@ -85,7 +85,7 @@ class Choices(TypedDict, total=False):
 
 @overload
 def compile(  # noqa: A001 - the verb of the trade
-    model: torch.nn.Module | SourceModel | str,
+    model: torch.nn.Module | SourceModel | str | Path,
     rules: RuleSet | None = None,
     *,
     emit: None = None,
@@ -95,7 +95,7 @@ def compile(  # noqa: A001 - the verb of the trade
 
 @overload
 def compile(  # noqa: A001
-    model: torch.nn.Module | SourceModel | str,
+    model: torch.nn.Module | SourceModel | str | Path,
     rules: RuleSet | None = None,
     *,
     emit: str,
@@ -104,7 +104,7 @@ def compile(  # noqa: A001
 
 
 def compile(  # noqa: A001
-    model: torch.nn.Module | SourceModel | str,
+    model: torch.nn.Module | SourceModel | str | Path,
     rules: RuleSet | None = None,
     *,
     target: str = "portable",
@@ -140,8 +140,8 @@ def compile(  # noqa: A001
 
     Args:
         model: an ``nn.Module`` taking ``[batch, channels, samples]`` float32 (any module with
-            ``example_input``), or what the command line takes: a pretrained name, a ``.th`` file,
-            ``untrained:NAME``. The module is not changed.
+            ``example_input``), or what the command line takes: a pretrained name, the path of a
+            ``.th`` file, ``untrained:NAME``. The module is not changed.
         rules: the rewrites to apply; the bundled defaults when None.
         target: ``"portable"``, ``ai.onnx`` operators only; ``"ort"``, with those of ``com.microsoft`` that
             ONNX Runtime's own packages have; or ``"web"``, for onnxruntime-web.

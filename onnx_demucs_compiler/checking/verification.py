@@ -47,7 +47,7 @@ class ChangedError(CompilerError):
 
 def verify(
     path: str | os.PathLike[str],
-    model: torch.nn.Module | SourceModel | str | None = None,
+    model: torch.nn.Module | SourceModel | str | Path | None = None,
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     repo: Path | None = None,

@@ -65,7 +65,7 @@ def _metadata(path: Path, emitter: Emitter) -> ArtifactMetadata:
 
 def verify_emitted(
     path: str | os.PathLike[str],
-    model: torch.nn.Module | SourceModel | str | None = None,
+    model: torch.nn.Module | SourceModel | str | Path | None = None,
     *,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
     min_snr_db: float | None = None,

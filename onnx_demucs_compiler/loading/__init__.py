@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -11,8 +12,6 @@ from onnx_demucs_compiler.loading.families import FAMILIES, family_of, make_live
 from onnx_demucs_compiler.loading.source_model import SourceModel, from_module
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 __all__ = ["SourceModel", "as_source_model", "family_of", "from_module", "load_model", "make_lively"]
@@ -47,7 +46,7 @@ def load_model(
 
 
 def as_source_model(
-    model: nn.Module | SourceModel | str,
+    model: nn.Module | SourceModel | str | Path,
     *,
     example_input: Tensor | tuple[Tensor, ...] | None = None,
     repo: Path | None = None,
@@ -66,7 +65,7 @@ def as_source_model(
 
 
 def _source_model(
-    model: nn.Module | SourceModel | str,
+    model: nn.Module | SourceModel | str | Path,
     example_input: Tensor | tuple[Tensor, ...] | None,
     repo: Path | None,
     config: Path | None,
@@ -74,8 +73,8 @@ def _source_model(
 ) -> SourceModel:
     if isinstance(model, SourceModel):
         return model
-    if isinstance(model, str):
-        return load_model(model, repo, config=config, trust_checkpoint=trust_checkpoint)
+    if isinstance(model, str | Path):
+        return load_model(str(model), repo, config=config, trust_checkpoint=trust_checkpoint)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module or a name")
     name = type(model).__name__

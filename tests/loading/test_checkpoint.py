@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
-from onnx_demucs_compiler.loading import load_model
+from onnx_demucs_compiler.loading import as_source_model, load_model
 
 Package = dict[str, Any]
 Write = Callable[..., Path]
@@ -41,6 +41,11 @@ def test_checkpoint_gives_the_model_that_was_saved(
         actual = model.module(audio)
     assert actual.dtype == torch.float32
     torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_a_path_is_taken_like_its_text(package: Package, write_checkpoint: Write) -> None:
+    path = write_checkpoint(package)
+    assert as_source_model(path).provenance == load_model(str(path)).provenance
 
 
 def test_a_name_without_checksum_is_not_checked(package: Package, write_checkpoint: Write) -> None:
