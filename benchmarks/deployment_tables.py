@@ -9,6 +9,46 @@ from onnx_demucs_compiler.contracts.engine import table as engine_table
 from onnx_demucs_compiler.engines import ENGINES
 
 
+def separate() -> str:
+    """Lengths of segments, and songs by two commands."""
+    return "\n\n".join([*_segments(), *_songs()])
+
+
+def _segments() -> list[str]:
+    found = load("segments")
+    stems = list(next(iter(found["lengths"].values()))["sdr_db"])
+    return [
+        table(
+            ["s of a segment", "s for a second", "peak memory, MB", *(f"{stem}, dB" for stem in stems),
+             "most that changes, dB to the mix"],
+            [[length, row["seconds_per_second"], row["peak_mb"], *(row["sdr_db"][stem] for stem in stems),
+              max(row["error_to_mix_db"].values())] for length, row in found["lengths"].items()],
+        ),
+        f"Released htdemucs, target {found['target']}, {found['machine']}, {found['threads']} threads, "
+        f"{versions(found)}, {found['date']} (`benchmarks/segments.py`, the lengths in turn). The columns by "
+        f"stem are the SDR against the true stems of {found['stems']}, 6 s, a file in the PyPI package "
+        "stempeg. The last is of the stem that changes most from what the model's own segment of "
+        f"{found['own_seconds']:.2f} s gives, in {found['song_seconds']:.0f} s of another song: where "
+        "segments begin matters too, as the length next to its own shows. Weights: "
+        "`benchmarks/trained_weights.py`.",
+    ]  # fmt: skip
+
+
+def _songs() -> list[str]:
+    found = load("songs")
+    ours, theirs = (min(found["seconds"][name]) for name in ("onnx-demucs", "demucs"))
+    return [
+        "## Against demucs' own command",
+        f"{found['songs']} songs of {found['song_seconds']:.0f} s, the same weights and float32 stems, both "
+        f"from the start of Python to the last stem: {ours:.0f} s with `separate` and a graph of `--target "
+        f"ort`, {theirs:.0f} s with `demucs --shifts 0`, so {found['times_as_fast']:.2f} times as fast, "
+        f"{found['worst_stem_db']:.0f} dB SNR between the worst stems ({found['machine']}, "
+        f"{found['threads']} threads, {found['date']}; `benchmarks/songs.py`). The session ran for "
+        f"{100 * found['session_part']:.1f} % of the time after it was open. The ratio is that of the "
+        "processor's matrix products in the two libraries: [performance](performance.md) has others.",
+    ]  # fmt: skip
+
+
 def precision() -> str:
     """Cost and gain of each precision and of each way to quantise."""
     return "\n\n".join([*_precisions(), *_kinds()])

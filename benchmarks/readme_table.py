@@ -29,6 +29,7 @@ def main() -> None:
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
         "docs/performance.md": performance(),
+        "docs/separate.md": deployment.separate(),
         "docs/stems.md": stems(),
         "docs/deployment/precision.md": deployment.precision(),
         "docs/deployment/robustness.md": deployment.robustness(),

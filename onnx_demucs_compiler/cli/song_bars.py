@@ -71,7 +71,12 @@ class SongBars:
         self._done = number + 1
         if not separated:
             self._sizes[number] = 0
-            self._bars.update(self._all, total=sum(self._sizes))
+        self._bars.update(
+            self._all,
+            description=f"{self._done} of {len(self._songs)} songs",
+            completed=sum(self._sizes[: self._done]),
+            total=sum(self._sizes),
+        )
 
 
 def _size(path: Path) -> int:
