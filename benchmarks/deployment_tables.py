@@ -81,7 +81,7 @@ def _kinds() -> list[str]:
     found = load("int8_kinds")
     return [
         f"Ways to store all large weights of `{found['model']}` in eight bits, or to compute with them, "
-        f"target {found['target']}, {found['threads']} threads, {found['date']} "
+        f"target {found['target']}, {found['machine']}, {found['threads']} threads, {found['date']} "
         "(`benchmarks/int8_kinds.py`):",
         table(
             ["", "MB", "worst stem against float32, dB", *RUN],

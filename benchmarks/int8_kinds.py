@@ -70,7 +70,7 @@ def _worst_snr(plain: NDArray[Any], quantised: NDArray[Any]) -> float:
     return round(min(snr_db(plain[:, stem], quantised[:, stem]) for stem in range(plain.shape[1])), 1)
 
 
-def _dynamic(operator: str, source: Path, target: Path, weights: Container[str]) -> None:
+def _dynamic(operator: str, kind: QuantType, source: Path, target: Path, weights: Container[str]) -> None:
     """Quantise by ONNX Runtime's own tool.
 
     Products of two signals stay as they are.
@@ -78,7 +78,7 @@ def _dynamic(operator: str, source: Path, target: Path, weights: Container[str])
     nodes = onnx.load(source).graph.node
     excluded = [node.name for node in nodes if node.op_type == operator and node.input[1] not in weights]
     quantize_dynamic(
-        source, target, op_types_to_quantize=[operator], per_channel=True, weight_type=QuantType.QInt8,
+        source, target, op_types_to_quantize=[operator], per_channel=True, weight_type=kind,
         nodes_to_exclude=excluded, extra_options={"MatMulConstBOnly": True},
     )  # fmt: skip
 
@@ -119,8 +119,9 @@ def _quantised(array: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArra
 KINDS: dict[str, Callable[[Path, Path, Container[str]], None]] = {
     "all weights, Cast and Mul": partial(_stored, folded=True),
     "all weights, DequantizeLinear": partial(_stored, folded=False),
-    "products, MatMulInteger": partial(_dynamic, "MatMul"),
-    "convolutions, ConvInteger": partial(_dynamic, "Conv"),
+    "products, MatMulInteger": partial(_dynamic, "MatMul", QuantType.QInt8),
+    "convolutions, ConvInteger, signed weights": partial(_dynamic, "Conv", QuantType.QInt8),
+    "convolutions, ConvInteger, unsigned weights": partial(_dynamic, "Conv", QuantType.QUInt8),
 }
 
 if __name__ == "__main__":

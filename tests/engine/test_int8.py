@@ -1,9 +1,13 @@
 """Weights in eight bits: as many as keep the floor."""
 
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto
@@ -66,6 +70,17 @@ def test_all_large_weights_where_that_is_good_enough(loose: CompiledModel) -> No
     assert loose.metadata.precision == "int8"
     assert dict(loose.metadata.stored) == loose.report.stored
     assert loose.report.speedup is not None
+
+
+def test_a_default_session_leaves_its_products_alone(loose: CompiledModel, tmp_path: Path) -> None:
+    """ONNX Runtime's rewrite to MatMulNBits would compute them in other bits than were measured."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(loose.model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    operators = Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+    assert operators["MatMulNBits"] == 0
+    integer = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+    assert sum(operators[name] for name in integer) == loose.report.operators["MatMulInteger"]
 
 
 def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel) -> None:
