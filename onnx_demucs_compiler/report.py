@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from onnx_demucs_compiler.checking.decibels import finite
 from onnx_demucs_compiler.errors import CompilerError, InternalError
 from onnx_demucs_compiler.observe.memory import MemoryWatch
 from onnx_demucs_compiler.observe.observer import Observer
@@ -235,14 +235,3 @@ class Report:
     def to_json(self) -> str:
         """The report as JSON, with infinities (equal outputs) and NaN as null."""
         return json.dumps(finite(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """The value with infinities and NaN, which JSON lacks, as ``None``."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

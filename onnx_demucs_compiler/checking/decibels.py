@@ -58,3 +58,14 @@ def ratio_db(signal: float, noise: float) -> float:
     if signal == 0 or math.isinf(noise):
         return -math.inf
     return 10 * math.log10(signal / noise)
+
+
+def finite(value: Any) -> Any:
+    """The value with infinities and NaN, which JSON lacks, as ``None``."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -100,10 +100,10 @@ def _try(name: str | None, model: str | None, packs: "RuleSet", *, as_json: bool
 
     known = bundled() | packs
     rule = known[name]
+    from onnx_demucs_compiler.checking.decibels import finite
     from onnx_demucs_compiler.cli.display import print_trial
     from onnx_demucs_compiler.loading import load_model
     from onnx_demucs_compiler.observe.trial import first_case, try_rule, whole_model
-    from onnx_demucs_compiler.report import finite
 
     subject = first_case(rule, known) if model is None else whole_model(rule, load_model(model), packs)
     trial = try_rule(rule, subject)

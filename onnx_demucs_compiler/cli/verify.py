@@ -252,7 +252,7 @@ def _facts(
     measurements: "tuple[Measurement, ...] | None",
 ) -> Any:
     """The object for ``--json``; of measurements alone, their list."""
-    from onnx_demucs_compiler.report import finite
+    from onnx_demucs_compiler.checking.decibels import finite
 
     measured = finite([asdict(item) for item in measurements or ()])
     if not (found or compared):

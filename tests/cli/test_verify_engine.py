@@ -129,14 +129,15 @@ def test_what_cannot_be_asked(artifact: Path, checkpoint: Path, tmp_path: Path) 
     fails_cleanly(run("verify", tmp_path / "absent.onnx", "--engine", "tract"), 1, "no such file")
 
 
-def test_without_torch(artifact: Path, stand_in) -> None:
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_without_torch(artifact: Path, stand_in, options: list[str]) -> None:
     stand_in()
     code = (
         "import sys; sys.modules['torch'] = None; "
         "from onnx_demucs_compiler.__main__ import main; main(sys.argv[1:])"
     )
     finished = subprocess.run(
-        [sys.executable, "-c", code, "verify", str(artifact), "--engine", "tract"],
+        [sys.executable, "-c", code, "verify", str(artifact), "--engine", "tract", *options],
         cwd=ROOT, env=dict(os.environ), capture_output=True, text=True,
     )  # fmt: skip
     assert (finished.returncode, finished.stderr) == (0, "")
