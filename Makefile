@@ -21,9 +21,9 @@ help:  ## list the targets
 
 install: $(INSTALLED)  ## make .venv with the pinned versions
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -c constraints.txt -e ./runtime -e ".[dev]"
 	touch $@
 
 demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song of 20 s with it
@@ -76,7 +76,7 @@ site: $(INSTALLED)  ## build the documentation as a site in build/site; a broken
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python docs/site/build.py build/site
 
-release:  ## build the wheel of a release in dist/ and try it in an empty environment; uploads nothing
+release:  ## build the wheels of a release in dist/ and try them in an empty environment; uploads nothing
 	.ci/release
 
 bench: $(INSTALLED)  ## time and memory of htdemucs against PyTorch, into benchmarks/results (20 minutes)

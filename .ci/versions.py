@@ -2,11 +2,11 @@
 
 Usage: ``python .ci/versions.py lowest|newest|3.12``, in the ``.venv`` of ``make install``.
 
-- ``lowest``: every ``>=`` of pyproject.toml as ``==``, on the oldest Python that is supported; the tests that
-  are not marked ``full_size``.
+- ``lowest``: every ``>=`` of the two pyproject.toml as ``==``, on the oldest Python that is supported; the
+  tests that are not marked ``full_size``.
 - ``newest``: what the package index has today, and the same tests.
-- ``3.12``: that Python, where there is one on PATH or in pyenv, with the pinned versions and without PyTorch,
-  which is not built for every Python; the tests of :data:`RUNTIME`.
+- ``3.12``: that Python, where there is one on PATH or in pyenv, with the pinned versions and what the runtime
+  needs, which is no PyTorch: that is not built for every Python; the tests of :data:`RUNTIME`.
 
 PyTorch stays the pinned one, because an unpinned one can bring gigabytes of CUDA.
 """
@@ -24,10 +24,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT, RUNTIME_PROJECT = (
+    tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for folder in (ROOT, ROOT / "runtime")
+)
 PINNED = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-NEED_TORCH = {"demucs", "torch"}
 SMALL = ["-m", "not full_size"]
 TEST_PACKAGES = {"av", "hypothesis", "lameenc", "pytest", "pytest-xdist"}
 
@@ -52,8 +54,10 @@ RUNTIME = (
 
 
 def requirements() -> list[Requirement]:
-    """Everything that ``.[dev]`` installs."""
-    return [*map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])]
+    """Everything that ``./runtime`` and ``.[dev]`` install of others."""
+    development = PROJECT["optional-dependencies"]["dev"]
+    listed = map(Requirement, RUNTIME_PROJECT["dependencies"] + PROJECT["dependencies"] + development)
+    return [requirement for requirement in listed if requirement.name != RUNTIME_PROJECT["name"]]
 
 
 def lowest_versions() -> list[str]:
@@ -67,9 +71,9 @@ def lowest_versions() -> list[str]:
 
 
 def without_torch() -> list[str]:
-    """What the runtime, the command line and their tests need."""
-    dependencies = {Requirement(text).name for text in PROJECT["dependencies"]} - NEED_TORCH
-    return [str(each) for each in requirements() if each.name in dependencies | TEST_PACKAGES]
+    """What the runtime and its tests need."""
+    needed = {Requirement(text).name for text in RUNTIME_PROJECT["dependencies"]} | TEST_PACKAGES
+    return [str(each) for each in requirements() if each.name in needed]
 
 
 def interpreter(version: str) -> str | None:
@@ -93,7 +97,7 @@ def run_tests(python: str, constraints: list[str], packages: list[str], options:
         pins.write_text("\n".join(constraints), encoding="utf-8")
         install = [own, "-m", "pip", "install", "--quiet"]
         subprocess.run([*install, "-c", pins, *packages], check=True)
-        subprocess.run([*install, "--no-deps", "-e", ROOT], check=True)
+        subprocess.run([*install, "--no-deps", "-e", ROOT / "runtime", "-e", ROOT], check=True)
         subprocess.run([own, "-m", "pip", "freeze", "--exclude-editable"], check=True)
         tests = [own, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "worksteal", *options]
         return subprocess.run(tests, cwd=ROOT).returncode

@@ -106,6 +106,7 @@ def _environment(folder: Path) -> Path:
             "--quiet",
             "--constraint",
             ROOT / "constraints.txt",
+            ROOT / "runtime",
             f"{ROOT}[sbom]",
         ]
         subprocess.run([python, *install], check=True)

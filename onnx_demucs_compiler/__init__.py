@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.installation import check_compiler
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.artifact.compiled import CompiledModel
@@ -59,8 +60,11 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "default":
+        check_compiler(name)
         return importlib.import_module(f"{__name__}.rules.ruleset").default_rules()
     if name in _HOMES:
+        if _HOMES[name] != "errors":
+            check_compiler(name)
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = value
         return value

@@ -1,7 +1,7 @@
 """The command line, ``onnx-demucs``: one file per command.
 
 A command imports what it needs inside its function, so that ``onnx-demucs separate`` runs where torch is
-not installed and every ``--help`` is quick.
+not installed and every ``--help`` is quick. The files of ``compile`` and ``rules`` come with the compiler.
 """
 
 import errno
@@ -10,30 +10,48 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
-from onnx_demucs_compiler.cli.compile import compile as compile_
 from onnx_demucs_compiler.cli.info import info
 from onnx_demucs_compiler.cli.ops_config import ops_config
-from onnx_demucs_compiler.cli.rules import rules
 from onnx_demucs_compiler.cli.separate import separate
 from onnx_demucs_compiler.cli.verify import verify
 from onnx_demucs_compiler.cli.web import web
 from onnx_demucs_compiler.errors import CompilerError
+from onnx_demucs_compiler.installation import COMPILER, check_compiler
 from onnx_demucs_compiler.tracing.quiet import debugging
 
+ABSENT = {name for name in ("compile", "rules") if find_spec(f"{__name__}.{name}") is None}
+"""The commands whose files are the compiler's, where it is not installed."""
+
+
+def _of_the_compiler(name: str) -> Callable[..., None]:
+    """A command of the compiler, or one that says what to install."""
+    if name not in ABSENT:
+        command: Callable[..., None] = getattr(import_module(f"{__name__}.{name}"), name)
+        return command
+
+    def refuse() -> None:
+        check_compiler(name)
+
+    refuse.__doc__ = f"Needs {COMPILER}, which is not installed."
+    return refuse
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
-    "compile": compile_,
+    "compile": _of_the_compiler("compile"),
     "separate": separate,
     "verify": verify,
     "info": info,
     "web": web,
     "ops-config": ops_config,
-    "rules": rules,
+    "rules": _of_the_compiler("rules"),
 }
 """Every command by name, in the order of ``--help``."""
 
@@ -104,7 +122,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    # An absent one takes any options, --help too, and refuses.
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(name, context_settings=settings if name in ABSENT else None)(command)
 
 
 @app.callback()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.installation import check_compiler
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.artifact.compiled import CompiledModel
@@ -167,6 +168,7 @@ def compile(  # noqa: A001 - the command's name
     The graph is compared with the model in float64 before anything is written. Exit code 1 means that
     the work failed, 2 that the command is wrong.
     """
+    check_compiler("compile")
     from onnx_demucs_compiler.checking.fidelity import Gate
     from onnx_demucs_compiler.cli.display import print_report, steps
     from onnx_demucs_compiler.cli.excerpt import excerpt_signal

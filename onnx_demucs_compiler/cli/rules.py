@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnx_demucs_compiler.errors import UsageError
+from onnx_demucs_compiler.installation import check_compiler
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.rules.rule import Rule
@@ -52,6 +53,7 @@ def rules(
 
     rules NAME shows a rule, rules try NAME tries it on a model, rules new FOLDER/NAME starts one.
     """
+    check_compiler("rules")
     from onnx_demucs_compiler.rules.ruleset import bundled, default_rules, plugins
 
     if stage is not None and name != "new":

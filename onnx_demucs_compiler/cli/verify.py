@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.installation import check_compiler
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.checking.fidelity import Measurement
@@ -80,6 +81,9 @@ def verify(
         engine = None
     if model is None and (contract or engine):
         _check_asked_alone(repo, config, audio, None if engine else min_snr)
+    parity = bool(model) or not (contract or engine)
+    if parity:
+        check_compiler("verify against the model")
     found = _lint(artifact, contract or [])
     if ops_config:
         check_config(ops_config, [artifact])
@@ -90,7 +94,7 @@ def verify(
     if compared and talks:
         print_comparison(compared)
     measurements, changed = None, None
-    if model or not (found or compared):
+    if parity:
         measurements, changed = _measure(
             artifact,
             model,

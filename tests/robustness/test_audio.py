@@ -360,7 +360,7 @@ def test_no_song_by_its_bytes(kind: str, name: str, tmp_path: Path, monkeypatch:
     path = tmp_path / name
     path.write_bytes(beginning + bytes(5000))
     command = (
-        "which needs FFmpeg's libraries: pip install 'onnx-demucs-compiler[media]', or convert it: ffmpeg -i "
+        "which needs FFmpeg's libraries: pip install 'onnx-demucs-runtime[media]', or convert it: ffmpeg -i "
     )
     command += {"a song.mp3": "'a song.mp3' 'a song.wav'", "x.wav": "x.wav x.flac", "x": "x x.wav"}[name]
     with pytest.raises(CompilerError, match=re.escape(told + command if told.endswith(", ") else told) + "$"):

@@ -216,5 +216,5 @@ def test_without_ffmpeg_it_is_said_what_to_install(
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: {path}: is an MPEG-4 audio file (M4A: AAC or ALAC), which needs FFmpeg's libraries: "
-        "pip install 'onnx-demucs-compiler[media]', or convert it: ffmpeg -i x.m4a x.wav\n"
+        "pip install 'onnx-demucs-runtime[media]', or convert it: ffmpeg -i x.m4a x.wav\n"
     )

@@ -116,7 +116,7 @@ def test_encodings_that_no_file_has(arguments: dict, message: str) -> None:
 
 def test_without_ffmpeg_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "is_installed", lambda: False)
-    with pytest.raises(UsageError, match=r"pip install 'onnx-demucs-compiler\[media\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'onnx-demucs-runtime\[media\]'"):
         Encoding("m4a")
     assert Encoding("flac").codec is None
 
