@@ -5,8 +5,8 @@ Usage: ``python .ci/versions.py lowest|newest|3.12``, in the ``.venv`` of ``make
 - ``lowest``: every ``>=`` of the two pyproject.toml as ``==``, on the oldest Python that is supported; the
   tests that are not marked ``full_size``.
 - ``newest``: what the package index has today, and the same tests.
-- ``3.12``: that Python, where there is one on PATH or in pyenv, with the pinned versions and what the runtime
-  needs, which is no PyTorch: that is not built for every Python; the tests of :data:`RUNTIME`.
+- ``3.12``: that Python, where there is one on PATH or in pyenv, with the pinned versions of what the runtime
+  needs; PyTorch is not built for every Python. The tests of :data:`RUNTIME`.
 
 PyTorch stays the pinned one, because an unpinned one can bring gigabytes of CUDA.
 """

@@ -72,6 +72,8 @@ def verify(
     With --contract, check what runtimes demand of it; exit code 1 if a contract is broken.
 
     With --engine, compare another engine with ONNX Runtime; exit code 1 below the gate.
+
+    Only the comparison with the model needs onnx-demucs-compiler and PyTorch.
     """
     from onnx_demucs_compiler.cli.config_check import check_config
     from onnx_demucs_compiler.cli.display import print_comparison, print_fidelity

@@ -177,6 +177,10 @@ def test_the_runtime_says_what_to_install(run: Run, arguments: list[object], wha
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {what} {NEEDS}")
 
 
+def test_the_page_on_installing_shows_that_line() -> None:
+    assert f"\nerror: compile {NEEDS}" in (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+
+
 def test_the_help_of_the_runtime_says_what_is_not_there(run: Run) -> None:
     ended = run("--help")
     assert ended.returncode == 0
