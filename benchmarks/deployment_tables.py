@@ -335,12 +335,12 @@ def _busy(found: dict[str, Any]) -> str:
 
 def browser() -> str:
     """Graphs in a browser's WebAssembly, and the time of their operators."""
-    return "\n\n".join([*_graphs_in_wasm(), *_operators_in_wasm()])
+    return "\n\n".join([*_graphs_in_wasm("browser"), *_graphs_in_wasm("browser_core"), *_operators_in_wasm()])
 
 
-def _graphs_in_wasm() -> list[str]:
+def _graphs_in_wasm(name: str) -> list[str]:
     """Seconds by threads, heap and SNR."""
-    found = load("browser")
+    found = load(name)
     by_threads = found["by_threads"]
     told = " and ".join(f"{run['native_seconds']:.2f} s on {threads}" for threads, run in by_threads.items())
     head = ["graph"]
@@ -357,8 +357,8 @@ def _graphs_in_wasm() -> list[str]:
         f"`{found['model']}` in Chromium {found['chromium']}, onnxruntime-web {found['onnxruntime_web']}, "
         f"{found['machine']}, {found['threads']} cores, {found['date']} (`make bench-web`: "
         "`benchmarks/browser/compare.py`). Runs in turn: medians, the heap after "
-        f"{found['segments']} segments, and SNR against ONNX Runtime {found['onnxruntime']} on the same "
-        f"file, which takes {told} for the first graph.",
+        f"{found['segments']} segments, and SNR of the worst stem against {found['snr_against']}. "
+        f"ONNX Runtime {found['onnxruntime']} takes {told} for the first graph.",
         table([*head, "heap, MB", "SNR, dB", "MB to fetch"], rows),
     ]
 

@@ -16,6 +16,7 @@ import { createInterface } from "node:readline";
 const web = createRequire(new URL("../../web/", import.meta.url));
 const { chromium } = web("playwright-core");
 const PACKAGE = join(web.resolve("onnxruntime-web"), "..", "..");
+const OWN = ["/worker.js", "/core.js"];
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -34,10 +35,16 @@ const files = [];
 const address = (path) => `/file/${files.push(path) - 1}`;
 
 function sourceOf(pathname) {
-  if (pathname === "/worker.js") return join(import.meta.dirname, "worker.js");
+  if (OWN.includes(pathname)) return join(import.meta.dirname, pathname);
   const [, folder, name] = pathname.split("/");
   if (folder === "ort") return join(PACKAGE, "dist", name);
   return folder === "file" ? files[name] : undefined;
+}
+
+/** fft.js is of CommonJS. */
+function fftModule() {
+  const source = readFileSync(web.resolve("fft.js"), "utf8");
+  return `const module = {};\n${source}\nexport default module.exports;\n`;
 }
 
 async function answer(request, response) {
@@ -54,6 +61,7 @@ async function answer(request, response) {
   response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
   if (request.method === "GET" && source)
     await pipeline(createReadStream(source), response);
+  else if (pathname === "/fft.js") response.end(fftModule());
   else
     response.end(
       pathname === "/" ? "<!doctype html><link rel=icon href=data:,>" : "",

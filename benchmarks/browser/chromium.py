@@ -87,6 +87,7 @@ class WasmGraph:
         folder: Path,
         *,
         threads: int,
+        core: int = 0,
         profile: bool = False,
     ) -> None:
         """Open an ``.onnx`` file, with the weights beside it if there are.
@@ -97,6 +98,8 @@ class WasmGraph:
             feeds: its inputs, float32, by name.
             folder: for the files that go there and come back.
             threads: of WebAssembly.
+            core: the size of the FFT around a graph with that interface, which is then fed the mix alone and
+                gives stems; 0 runs a graph by itself.
             profile: whether to record the time of every node.
         """
         self._browser, self._path, self._outputs = browser, path, folder / f"{path.name}.outputs"
@@ -107,7 +110,7 @@ class WasmGraph:
                  for name, value in feeds.items()]  # fmt: skip
         for each, value in zip(given, feeds.values(), strict=True):
             value.tofile(each["file"])
-        self._ask(graph=path, **data, feeds=given, threads=threads, profile=profile)
+        self._ask(graph=path, **data, feeds=given, threads=threads, core=core, profile=profile)
 
     def run(self) -> Turn:
         """Run once; the outputs of the first run are kept."""

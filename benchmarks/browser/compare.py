@@ -5,7 +5,8 @@
 
 A headless Chromium opens every graph once, each in a worker of one page that is cross-origin isolated, and
 runs a segment of noise of each in turn with the first graph in ONNX Runtime on as many threads: seconds, the
-heap of WebAssembly after all runs, and the SNR of the worst stem against ONNX Runtime on the same file.
+heap of WebAssembly after all runs, and the SNR of the worst stem against the first graph's model in float64.
+Around a graph with the interface ``core`` the STFT and its inverse are fft.js's, and part of the time.
 ``make bench-web`` compiles ``untrained:htdemucs`` in several ways and compares them.
 """
 
@@ -17,19 +18,23 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 from benchmark_machine import machine  # noqa: E402
-from chromium import Chromium, WasmGraph, chromium, feeds_of, least_snr, size  # noqa: E402
+from chromium import Chromium, WasmGraph, chromium, least_snr, size  # noqa: E402
 from entrants import Entrant, Turn, in_turn, write_noise  # noqa: E402
 
 from onnx_demucs_compiler.checking.verification import artifact_metadata  # noqa: E402
-from onnx_demucs_compiler.runtime.session import create_session  # noqa: E402
+from onnx_demucs_compiler.loading import load_model  # noqa: E402
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.runtime.audio import Audio
 
 WARM_UP = 1
 NATIVE = "ONNX Runtime"
@@ -39,18 +44,22 @@ def main() -> None:
     """Run, and print the figures of each graph."""
     arguments = parsed()
     graphs: dict[str, Path] = dict(arguments.graphs)
+    first = next(iter(graphs.values()))
+    model = artifact_metadata(first).model
     runs: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_noise(next(iter(graphs.values())), folder / "mix.npy")
+        write_noise(first, folder / "mix.npy")
+        wanted = stems_of(model, folder / "mix.npy")
         for threads in arguments.threads:
             with chromium(arguments.browser) as browser:
                 versions = browser.versions
-                runs[str(threads)] = measured(browser, folder, graphs, threads, arguments.rounds)
+                runs[str(threads)] = measured(browser, folder, graphs, threads, arguments.rounds, wanted)
     results = machine() | versions | {
-        "model": artifact_metadata(next(iter(graphs.values()))).model,
+        "model": model,
         "segments": arguments.rounds + WARM_UP,
+        "snr_against": "the model in float64",
         "bytes": {name: size(path) for name, path in graphs.items()},
         "by_threads": runs,
     }  # fmt: skip
@@ -83,26 +92,45 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def stems_of(model: str, mix: Path) -> Audio:
+    """The stems of a model in float64."""
+    with torch.inference_mode():
+        stems: Audio = load_model(model).module.double()(torch.from_numpy(np.load(mix)).double()).numpy()
+    return stems
+
+
+def fft_around(path: Path) -> int:
+    """The size of the FFT that a graph leaves to its host; 0 for none."""
+    metadata = artifact_metadata(path)
+    if metadata.interface not in ("waveform", "core"):
+        sys.exit(f"error: {path.name} has the interface {metadata.interface}; give waveform or core")
+    return metadata.n_fft
+
+
 def measured(
-    browser: Chromium, folder: Path, graphs: dict[str, Path], threads: int, rounds: int
+    browser: Chromium,
+    folder: Path,
+    graphs: dict[str, Path],
+    threads: int,
+    rounds: int,
+    wanted: Audio,
 ) -> dict[str, Any]:
     """Figures of each graph, and seconds of the first in ONNX Runtime."""
     mix = np.load(folder / "mix.npy")
     first = str(next(iter(graphs.values())))
     native = Entrant("session", first, folder / "mix.npy", folder / "stems.npy", threads)
     wasm = {
-        name: WasmGraph(browser, path, feeds_of(path, mix), folder, threads=threads)
+        name: WasmGraph(browser, path, {"mix": mix}, folder, threads=threads, core=fft_around(path))
         for name, path in graphs.items()
     }
     runs = in_turn({NATIVE: native, **wasm}, rounds + WARM_UP)
     seconds = median_seconds(runs.pop(NATIVE))
     found = {}
     for name, turns in runs.items():
-        wanted = create_session(graphs[name]).run(None, feeds_of(graphs[name], mix))
         found[name] = {
             "seconds": median_seconds(turns),
             "heap_mb": turns[-1].peak_mb,
-            "snr_db": round(least_snr(wanted, wasm[name].found(wanted)), 1),
+            "snr_db": round(least_snr([wanted], wasm[name].found([wanted])), 1),
         }
         print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)
     return {"native_seconds": seconds, "graphs": found}

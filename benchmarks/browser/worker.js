@@ -1,8 +1,10 @@
 // A graph in onnxruntime-web's WebAssembly, in a worker of the page that chromium.mjs opens.
 //
-// It is told `{ graph, data?, feeds, threads, profile? }` once, and then `{ keep? }` for each run, or `{ ended: true }`
-// for what was profiled. Memory is WebAssembly's own, which only grows.
+// It is told `{ graph, data?, feeds, threads, core?, profile? }` once, and then `{ keep? }` for each run, or
+// `{ ended: true }` for what was profiled; `core` is the size of the FFT that a graph with that interface leaves to the
+// host. Memory is WebAssembly's own, which only grows.
 import * as ort from "/ort/ort.wasm.min.mjs";
+import { Core } from "/core.js";
 
 const memories = [];
 WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
@@ -19,6 +21,7 @@ console.log = (line) => profile.push(line);
 
 let session;
 let feeds;
+let host;
 
 async function bytesOf(file) {
   return new Uint8Array(await (await fetch(file)).arrayBuffer());
@@ -29,6 +32,7 @@ async function open({
   data,
   feeds: given,
   threads,
+  core,
   profile: enableProfiling = false,
 }) {
   ort.env.wasm.numThreads = threads;
@@ -47,19 +51,29 @@ async function open({
     return [name, new ort.Tensor("float32", new Float32Array(buffer), shape)];
   });
   feeds = Object.fromEntries(await Promise.all(tensors));
+  host = core ? new Core(core) : undefined;
   return { seconds, heap_mb: heap() };
 }
 
 async function run({ keep }) {
   const began = performance.now();
-  const results = await session.run(feeds);
+  const outputs = await (host ? aroundCore() : alone());
   const seconds = (performance.now() - began) / 1e3;
-  if (keep)
-    await fetch(keep, {
-      method: "POST",
-      body: new Blob(session.outputNames.map((name) => results[name].data)),
-    });
+  if (keep) await fetch(keep, { method: "POST", body: new Blob(outputs) });
   return { seconds, heap_mb: heap() };
+}
+
+async function alone() {
+  const results = await session.run(feeds);
+  return session.outputNames.map((name) => results[name].data);
+}
+
+/** The stems of a graph with the interface `core`, whose STFT and inverse are computed here. */
+async function aroundCore() {
+  const { mix } = feeds;
+  const mag = new ort.Tensor("float32", ...host.analysed(mix.data, mix.dims));
+  const { spec_out, time_out } = await session.run({ mix, mag });
+  return [host.stems(spec_out.data, time_out.data, time_out.dims)];
 }
 
 function heap() {
