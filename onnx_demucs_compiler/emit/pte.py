@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.utils._pytree as pytree
 
+from onnx_demucs_compiler.building import building
 from onnx_demucs_compiler.emit.emitter import Converted, Emitter
 from onnx_demucs_compiler.emit.repairs import repaired
 from onnx_demucs_compiler.targets import PTE
@@ -27,13 +28,18 @@ METHOD = "forward"
 def convert(program: ExportedProgram, _: Names, metadata: Mapping[str, str]) -> Converted:
     """Lower the program to XNNPACK and portable kernels; metadata becomes methods."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.backends.xnnpack.utils.configs import get_transform_passes
     from executorch.exir import to_edge_transform_and_lower
 
-    edge = to_edge_transform_and_lower(
-        repaired(program), partitioner=[XnnpackPartitioner()], constant_methods=dict(metadata)
-    )
-    found = operators(edge.exported_program())
-    return Converted(bytes(edge.to_executorch().buffer), found)
+    with building():
+        edge = to_edge_transform_and_lower(
+            repaired(program),
+            transform_passes=get_transform_passes(),
+            partitioner=[XnnpackPartitioner()],
+            constant_methods=dict(metadata),
+        )
+        found = operators(edge.exported_program())
+        return Converted(bytes(edge.to_executorch().buffer), found)
 
 
 def operators(program: Any) -> dict[str, int]:
