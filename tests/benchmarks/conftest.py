@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path += [str(BENCHMARKS), str(BENCHMARKS / "minimal_runtime"), str(BENCHMARKS / "browser")]
+sys.path += map(str, (BENCHMARKS, *(BENCHMARKS / name for name in ("minimal_runtime", "browser", "formats"))))
