@@ -221,7 +221,23 @@ def formats() -> str:
         "Runs in turn: medians, and how the least seconds compare; SNR is that of the worst stem on noise "
         "against float64."
     )
-    return "\n\n".join([*_formats("formats", explained), *_formats("formats_other_processor")])
+    return "\n\n".join(
+        [*_formats("formats", explained), *_formats("formats_other_processor"), *_operators_in_executorch()]
+    )
+
+
+def _operators_in_executorch() -> list[str]:
+    """Milliseconds of each operator that takes a hundredth of the time."""
+    found = load("executorch_operators")
+    spent = dict(found["milliseconds"])
+    whole = spent.pop("all")
+    shown = {name: milliseconds for name, milliseconds in spent.items() if milliseconds >= whole / 100}
+    rows = [*shown.items(), ("others, and between them", whole - sum(shown.values())), ("all", whole)]
+    return [
+        f"Time by operator of the `.pte`, {found['machine']}, {found['threads']} threads, {found['date']} "
+        "(`benchmarks/formats/executorch_operators.py`). Those named `.out` are ExecuTorch's, on one thread:",
+        table(["operator", "ms"], [[name, f"{milliseconds:.0f}"] for name, milliseconds in rows]),
+    ]
 
 
 def _formats(name: str, explained: str = "") -> list[str]:
