@@ -23,6 +23,7 @@ from onnx_demucs_compiler.stages.rewrite import apply_rewrites
 from onnx_demucs_compiler.stages.substitute import substituted
 from onnx_demucs_compiler.stages.tidy import tidy
 from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
+from onnx_demucs_compiler.tracing.ancestry import parents_only
 from onnx_demucs_compiler.tracing.by_example import decided_lines, export_by_example
 from onnx_demucs_compiler.tracing.copies import light_copy
 from onnx_demucs_compiler.tracing.fake_shapes import overlap_add_by_shape
@@ -99,7 +100,7 @@ class Lowered(NamedTuple):
 @contextmanager
 def building() -> Iterator[None]:
     """Keep torch.export fast and its shapes general."""
-    with garbage_kept(), code_when_read(), lstm_by_shape():
+    with garbage_kept(), code_when_read(), parents_only(), lstm_by_shape():
         yield
 
 
