@@ -30,6 +30,16 @@ def test_cycles_are_kept_until_the_end() -> None:
     assert cycle() is None
 
 
+def test_only_what_is_made_meanwhile_is_searched() -> None:
+    old = Cycle()
+    gc.collect()
+    kept = weakref.ref(old)
+    del old
+    with garbage_kept():
+        pass
+    assert kept() is not None
+
+
 def test_a_failure_puts_it_back() -> None:
     with pytest.raises(ZeroDivisionError), garbage_kept():
         1 / 0  # noqa: B018
