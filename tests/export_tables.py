@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from onnx.defs import OpSchema
+from onnx_ir.schemas import OpSignature
 from torch._C import DispatchKey
 from torch._export import utils
 from torch._ops import OpOverload
@@ -19,17 +21,18 @@ Decompositions = dict[OpOverload, Callable[..., Any]]
 def keep_export_tables() -> None:
     """Read once in a process what no export changes.
 
-    That is torch.onnx's 500 translations, torch's composite operators, and the kernels that hold one of
-    these together for the time of a decomposition: seven eighths of the time of a small export. Each export
-    still has a registry of its own, so that what it registers is gone after it. What is alive once they are
-    read is left out of later searches for garbage. That the bytes are those of an export without this is
-    tested in ``engine/test_determinism.py``.
+    That is torch.onnx's 500 translations, ONNX's operators, torch's composite operators, and the kernels
+    that hold one of these together for the time of a decomposition: seven eighths of the time of a small
+    export. Each export still has a registry of its own, so that what it registers is gone after it. What is
+    alive once they are read is left out of later searches for garbage. That the bytes are those of an export
+    without this is tested in ``engine/test_determinism.py``.
     """
     utils._materialize_cpp_cia_ops = functools.cache(utils._materialize_cpp_cia_ops)
     utils._is_preservable_cia_op = functools.cache(utils._is_preservable_cia_op)
     exported_program._override_composite_implicit_decomp = _overriding(
         exported_program._override_composite_implicit_decomp
     )
+    OpSignature.from_op_schema = classmethod(_signatures(OpSignature.from_op_schema))
     original = ONNXRegistry.from_torchlib
 
     @functools.cache
@@ -45,6 +48,21 @@ def keep_export_tables() -> None:
         return registry
 
     ONNXRegistry.from_torchlib = classmethod(from_torchlib)
+
+
+def _signatures(
+    original: Callable[[OpSchema], OpSignature],
+) -> Callable[[type[OpSignature], OpSchema], OpSignature]:
+    """The signature of an operator, made once for each version of it."""
+    kept: dict[tuple[str, str, int], OpSignature] = {}
+
+    def from_op_schema(cls: type[OpSignature], schema: OpSchema) -> OpSignature:
+        version = schema.domain, schema.name, schema.since_version
+        if version not in kept:
+            kept[version] = original(schema)
+        return kept[version]
+
+    return from_op_schema
 
 
 def _overriding(
