@@ -1,6 +1,7 @@
 import importlib.util
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,29 @@ def pytest_configure(config: pytest.Config) -> None:
     Threads of two workers on the same cores wait for each other, and spin while they do. What ignores a
     signal has children that do, and the tests of interruption would wait for ever.
     """
-    if config.getoption("numprocesses", default=None):
+    shared = bool(config.getoption("numprocesses", default=None))
+    if shared:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if worker := getattr(config, "workerinput", None):
         take_cores(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if importlib.util.find_spec("torch"):
+    if (worker or not shared) and importlib.util.find_spec("torch"):
         from export_tables import keep_export_tables
+        from kept_builds import keep_builds
 
         keep_export_tables()
+        keep_builds()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Draw the same random numbers in every test, whatever ran before.
+
+    Models that tests build alike have the same weights then, and the same graphs (``kept_builds.py``).
+    """
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 def take_cores(index: int, count: int) -> None:
