@@ -1,8 +1,6 @@
 """``onnx-demucs separate``: songs into stems, with a compiled model and no torch."""
 
-import json
 import logging
-import math
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
@@ -16,8 +14,6 @@ from onnx_demucs_compiler.errors import CompilerError, UsageError
 if TYPE_CHECKING:
     from onnx_demucs_compiler.runtime import Outcome, Song
     from onnx_demucs_compiler.runtime.health import Health
-
-SUMMARY_BEGINS = '{"songs": ['
 
 
 def separate(
@@ -104,8 +100,8 @@ def separate(
 
     One that fails leaves no file and does not stop the others; it is reported at the end (exit code 1).
     """
-    from onnx_demucs_compiler.artifact.writing import check_writable, write_atomically
     from onnx_demucs_compiler.cli.song_bars import SongBars
+    from onnx_demucs_compiler.cli.song_report import SongReport
     from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.runtime import Encoding, Separator
     from onnx_demucs_compiler.runtime.stderr import heard
@@ -114,10 +110,9 @@ def separate(
     if debugging():
         logging.basicConfig(level=logging.DEBUG)
     encoding = Encoding(format, float32, clip_mode, int24, mp3_bitrate)
+    report = SongReport(summary, quiet=quiet, as_json=as_json)
     named, found = _songs(songs or [], song_list, out)
-    if summary is not None:
-        check_writable(summary)
-        _check_no_loss(summary)
+    report.check()
     separator = Separator(model, threads=threads, overlap=overlap, segment=segment, device=device)
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
     _check(named, separator.metadata.audio_channels, downmix=downmix)
@@ -143,19 +138,11 @@ def separate(
                 if outcome.result:
                     print_warnings(outcome.result.warnings, quiet=quiet)
 
-    told = _summary(outcomes, separator.health)
-    if summary is not None:
-        write_atomically(summary, f"{told}\n".encode())
-    if as_json:
-        typer.echo(told)
-    elif not quiet:
-        for outcome in outcomes:
-            for file in outcome.result.files.values() if outcome.result else ():
-                typer.echo(file)
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    if failed:
-        several = f"{len(failed)} of {len(outcomes)} songs failed: " if len(outcomes) > 1 else ""
-        raise CompilerError(several + "; ".join(map(str, failed))) from failed[0]
+    report.finish(
+        [{"song": one.song, **asdict(one.result)} for one in outcomes if one.result],
+        [{"song": one.song, "error": one.error} for one in outcomes if one.error],
+        asdict(separator.health),
+    )
 
 
 def _songs(named: Iterable[Path], song_list: str | None, out: Path) -> "tuple[list[Song], list[Song]]":
@@ -209,12 +196,6 @@ def _check(songs: "Iterable[Song]", channels: int, *, downmix: bool) -> None:
         check_song(song.path, channels, downmix=downmix)
 
 
-def _check_no_loss(summary: Path) -> None:
-    """Fail if an earlier file is no summary."""
-    if summary.exists() and not summary.read_bytes().startswith(SUMMARY_BEGINS.encode()):
-        raise UsageError(f"{summary} exists, and is no summary; give another name")
-
-
 def _tell_health(health: "Health", *, quiet: bool, as_json: bool) -> None:
     """Warn if the CPU took over, or else tell the SNR."""
     from onnx_demucs_compiler.cli.warning import print_warnings
@@ -223,12 +204,3 @@ def _tell_health(health: "Health", *, quiet: bool, as_json: bool) -> None:
         print_warnings([health.line], quiet=quiet)
     elif health.line and not (quiet or as_json):
         typer.echo(health.line)
-
-
-def _summary(outcomes: "Iterable[Outcome]", health: "Health") -> str:
-    """One JSON object: paths are strings, times are in seconds."""
-    songs = [{"song": one.song, **asdict(one.result)} for one in outcomes if one.result]
-    failed = [{"song": one.song, "error": one.error} for one in outcomes if one.error]
-    snr = health.snr_db if health.snr_db is not None and math.isfinite(health.snr_db) else None
-    device = {**asdict(health), "snr_db": snr}
-    return json.dumps({"songs": songs, "failed": failed, "device": device}, default=str)

@@ -88,9 +88,13 @@ class Manifest:
             files: where each stem would be written.
         """
         return (
-            json.dumps(settings, sort_keys=True) == json.dumps(self.settings, sort_keys=True)
-            and {name: file.name for name, file in files.items()}
-            == {name: record.name for name, record in self.stems.items()}
+            self.promises(settings, {name: file.name for name, file in files.items()})
             and all(self.stems[name].matches(file) for name, file in files.items())
             and self.song.matches(song)
         )
+
+    def promises(self, settings: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+        """True if it is of these files, under these settings."""
+        return json.dumps(settings, sort_keys=True) == json.dumps(
+            self.settings, sort_keys=True
+        ) and names == {name: record.name for name, record in self.stems.items()}

@@ -183,7 +183,7 @@ class Separator:
                 can be called what the song is, or two stems' files are one, on some system.
             OSError: reading or writing failed, as on a full disk.
         """
-        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, rate)
+        order = self.order(Path(out_dir), encoding, two_stems, other_method, downmix, rate)
         with closing(Job(Song(Path(song)), order, self.metadata)) as job:
             job.decode()
             self._separate_job(job, progress)
@@ -225,7 +225,7 @@ class Separator:
             UsageError: no song can have what is asked for; see :meth:`separate_file`.
             OSError: the disk is full.
         """
-        order = self._order(Path(out_dir), encoding, two_stems, other_method, downmix, rate, resume)
+        order = self.order(Path(out_dir), encoding, two_stems, other_method, downmix, rate, resume)
         order.stems(self.metadata)
 
         def separate(job: Job) -> None:
@@ -234,7 +234,7 @@ class Separator:
 
         yield from pipeline(songs, lambda song: Job(song, order, self.metadata), separate)
 
-    def _order(
+    def order(
         self,
         out_dir: Path,
         encoding: Encoding | None,
@@ -244,6 +244,7 @@ class Separator:
         rate: Rate,
         resume: bool = False,
     ) -> Order:
+        """The wishes for songs as jobs take them, with the separator's overlap."""
         encoding = encoding or Encoding()
         return Order(
             out_dir,

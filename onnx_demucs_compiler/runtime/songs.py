@@ -69,8 +69,13 @@ def find_songs(folder: Path, *, leave_out: Path | None = None) -> Iterator[Song]
         if MANIFEST in files:
             continue
         for name in sorted(files):
-            if PurePath(name).suffix.lower() in AUDIO and not name.startswith("."):
+            if may_be_song(name):
                 yield Song(here / name, (here / name).relative_to(folder))
+
+
+def may_be_song(name: str) -> bool:
+    """True for the name of a file that folders are searched for."""
+    return PurePath(name).suffix.lower() in AUDIO and not name.startswith(".")
 
 
 def _refuse(error: OSError) -> None:
@@ -80,11 +85,19 @@ def _refuse(error: OSError) -> None:
 def listed_songs(text: str) -> Iterator[Song]:
     """The songs of a list, a path in each line.
 
-    Empty lines and those that begin with ``#`` are passed over, so that a playlist (M3U) is a list. The stems
-    keep the folders of a path that is relative and goes down only.
+    The stems keep the folders of a path that is relative and goes down only.
+    """
+    for line in lines_of(text):
+        path = Path(line)
+        is_below = not path.is_absolute() and ".." not in path.parts
+        yield Song(path, PurePath(path) if is_below else None)
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a list that name a song.
+
+    Empty lines and those that begin with ``#`` are passed over, so that a playlist (M3U) is a list.
     """
     for line in text.removeprefix("\ufeff").splitlines():
         if line.strip() and not line.startswith("#"):
-            path = Path(line)
-            is_below = not path.is_absolute() and ".." not in path.parts
-            yield Song(path, PurePath(path) if is_below else None)
+            yield line
