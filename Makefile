@@ -14,7 +14,7 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats examples web web-install web-test check docs site release bench bench-web figures clean
+.PHONY: help install demo test engines formats ray examples web web-install web-test check docs site release bench bench-web figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -42,6 +42,10 @@ engines: $(INSTALLED)  ## install other engines in build/engines and run the sam
 formats: $(INSTALLED)  ## install the tools of compile --emit in build/formats and test what they make
 	$(BIN)/python benchmarks/formats/install.py $(FORMATS)
 	set -e; for extra in $(FORMATS); do build/formats/$$extra/bin/python -m pytest tests/emit/test_$$extra.py; done
+
+ray: $(INSTALLED)  ## install Ray in build/ray and separate catalogues with it, a worker killed here and there
+	$(BIN)/python benchmarks/ray_environment.py
+	build/ray/bin/python -m pytest tests/catalogue
 
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def separate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="What onnx-demucs compile wrote.")],
     songs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="SONG...", help="wav, flac, mp3, ogg, m4a, …, or folders."),
     ] = None,
     song_list: Annotated[
@@ -27,8 +27,8 @@ def separate(
         typer.Option("--list", metavar="FILE|-", help="Songs too: the lines of FILE, or of stdin."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Stems go to DIR/MODEL/TRACK/STEM.wav.")
-    ] = Path("separated"),
+        str, typer.Option("--out", "-o", metavar="DIR", help="Stems go to DIR/MODEL/TRACK/STEM.wav.")
+    ] = "separated",
     resume: Annotated[
         bool, typer.Option("--resume", help="Pass over songs whose stems an earlier run completed.")
     ] = False,
@@ -88,6 +88,19 @@ def separate(
         int | None,
         typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="usable cores"),
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Spread the songs over workers on this machine, with Ray.")
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Over those of a Ray cluster: HOST:PORT, or auto. URIs are taken."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help="With Ray: workers at most.", show_default="as fit"),
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what --json prints to FILE.")
     ] = None,
@@ -111,7 +124,16 @@ def separate(
         logging.basicConfig(level=logging.DEBUG)
     encoding = Encoding(format, float32, clip_mode, int24, mp3_bitrate)
     report = SongReport(summary, quiet=quiet, as_json=as_json)
-    named, found = _songs(songs or [], song_list, out)
+    if ray or ray_address is not None:
+        from onnx_demucs_compiler.catalogue import Cluster, Wishes
+        from onnx_demucs_compiler.cli.catalogue import separate_on_ray
+
+        listed = None if song_list is None else _text_of(song_list)
+        wishes = Wishes(encoding, device, overlap, two_stems, other_method, downmix, rate, resume)
+        cluster = Cluster(ray_address, workers, threads)
+        return separate_on_ray(model, songs or [], listed, out, wishes, cluster, report)
+    _check_without_ray([model, *(songs or []), out], workers)
+    named, found = _songs(map(Path, songs or []), song_list, Path(out))
     report.check()
     separator = Separator(model, threads=threads, overlap=overlap, segment=segment, device=device)
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
@@ -122,7 +144,7 @@ def separate(
     with heard(), SongBars([song.path for song in everything], visible=not (quiet or as_json)) as bars:
         separating = separator.separate_files(
             everything,
-            out,
+            Path(out),
             encoding=encoding,
             two_stems=two_stems,
             other_method=other_method,
@@ -143,6 +165,17 @@ def separate(
         [{"song": one.song, "error": one.error} for one in outcomes if one.error],
         asdict(separator.health),
     )
+
+
+def _check_without_ray(places: "Iterable[str]", workers: int | None) -> None:
+    """Refuse what needs a cluster."""
+    if workers is not None:
+        raise UsageError("--workers goes with --ray or --ray-address")
+    for place in places:
+        if "://" in place:
+            raise UsageError(
+                f"{place} is no path of this machine; stores are read with --ray or --ray-address"
+            )
 
 
 def _songs(named: Iterable[Path], song_list: str | None, out: Path) -> "tuple[list[Song], list[Song]]":

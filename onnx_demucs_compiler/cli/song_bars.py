@@ -9,6 +9,7 @@ from rich import progress
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SPEED_PERIOD = 300.0
@@ -28,16 +29,7 @@ class SongBars:
         self._sizes = [_size(song) for song in songs]
         self._done = 0
         self._shown = -1
-        self._bars = progress.Progress(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
-            progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-            console=console,
-            disable=not (visible and console.is_terminal),
-            speed_estimate_period=SPEED_PERIOD,
-        )
+        self._bars = _progress(console, visible=visible)
         self._all = self._bars.add_task("", total=sum(self._sizes), visible=len(songs) > 1)
         self._song = self._bars.add_task(songs[0].name, total=None)
 
@@ -77,6 +69,61 @@ class SongBars:
             completed=sum(self._sizes[: self._done]),
             total=sum(self._sizes),
         )
+
+
+class CatalogueBar:
+    """A bar on stderr, if that is a terminal, of all songs.
+
+    These end in any order. They are measured by the bytes of their files.
+    """
+
+    def __init__(self, sizes: Sequence[int], *, visible: bool) -> None:
+        """Show it while this is a context.
+
+        Args:
+            sizes: of each song in bytes, 0 where not known.
+            visible: show it at all.
+        """
+        console = Console(file=sys.stderr)
+        self._count, self._rest = len(sizes), sum(sizes)
+        self._ended = self._failed = 0
+        self._bar = _progress(console, visible=visible)
+        self._all = self._bar.add_task(self._told(), total=self._rest)
+
+    def __enter__(self) -> CatalogueBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def end(self, size: int, *, separated: bool, failed: bool) -> None:
+        """Pass a song of so many bytes; see :meth:`SongBars.end`."""
+        self._ended += 1
+        self._failed += failed
+        if separated:
+            self._bar.advance(self._all, size)
+        else:
+            self._rest -= size
+            self._bar.update(self._all, total=self._rest)
+        self._bar.update(self._all, description=self._told())
+
+    def _told(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._ended} of {self._count} songs{failed}"
+
+
+def _progress(console: Console, *, visible: bool) -> progress.Progress:
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=not (visible and console.is_terminal),
+        speed_estimate_period=SPEED_PERIOD,
+    )
 
 
 def _size(path: Path) -> int:
