@@ -125,6 +125,64 @@ def clients() -> str:
     )
 
 
+SONG, SEGMENTS = 240, 42
+"""Seconds of a song to do arithmetic for, and segments of htdemucs: 7.8 s each, with an overlap of 0.25."""
+
+MACHINES, CORES = 100, 8
+
+WAV_MB = 44100 * 2 * 2 / 1e6
+"""Of a second of stereo in 16 bits."""
+
+
+def catalogue() -> str:
+    """Speed of catalogues on Ray, and arithmetic for a large cluster."""
+    small, real = load("catalogue"), load("catalogue_htdemucs")
+    rows = [
+        [
+            found["model"],
+            f"{found['songs']} of {found['seconds']:g} to {2 * found['seconds']:g} s",
+            row["workers"],
+            round(row["song_seconds"], 3),
+            f"{found['alone_seconds'] / row['song_seconds']:.2f}",
+            f"{row['busy']:.0%}",
+            round(row["start_seconds"]),
+        ]
+        for found in (small, real)
+        for row in found["rows"]
+    ]
+    header = ["model", "songs", "workers", "s a song", "times `separate`", "time at work", "start, s"]
+    return "\n\n".join(
+        [
+            f"{real['machine']}, {real['threads']} cores, one thread a worker and in `separate` without Ray, "
+            f"Ray {real['ray']}, onnxruntime {real['onnxruntime']}, {real['date']}, "
+            f"`benchmarks/catalogue.py --songs {small['songs']} --seconds {small['seconds']:g}` and "
+            f"`benchmarks/catalogue.py htdemucs.onnx --songs {real['songs']} --seconds {real['seconds']:g}`, "
+            "which compare every file with those without Ray:",
+            table(header, rows),
+            _large_cluster(small, real),
+        ]
+    )
+
+
+def _large_cluster(small: dict[str, Any], real: dict[str, Any]) -> str:
+    """Arithmetic, and no measurement."""
+    most = 1 / min(row["song_seconds"] for row in small["rows"])
+    widest = real["rows"][-1]
+    song = widest["song_seconds"] * widest["workers"] * SEGMENTS
+    a_second = MACHINES * CORES / song
+    traffic = a_second * SONG * WAV_MB * 5
+    return (
+        "Each song of htdemucs here is one segment. "
+        f"So for {MACHINES} machines of {CORES} such cores, by arithmetic and not measured: a song of "
+        f"{SONG / 60:g} minutes, {SEGMENTS} segments, takes a core {song:.0f} s, and the cluster separates "
+        f"{3600 * a_second:,.0f} an hour, {a_second:.1f} a second, where the command alone hands out and "
+        f"takes back {most:.0f} a second with the small model, for which Ray does not pay. "
+        f"Songs and stems come to {traffic:.0f} MB a second as wav of 16 bits. "
+        f"At the end workers wait for the last song, {song:.0f} s at most and less where that is a short "
+        "one: this is why the largest go first, and why songs are not cut for several workers."
+    )
+
+
 def trust() -> str:
     """Agreement of two environments' bytes."""
     found = load("reproducible")

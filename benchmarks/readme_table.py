@@ -20,6 +20,7 @@ def main() -> None:
     tables = {
         "README.md": readme(),
         "docs/browser.md": deployment.browser(),
+        "docs/deployment/catalogue.md": deployment.catalogue(),
         "docs/deployment/clients.md": deployment.clients(),
         "docs/deployment/engines.md": deployment.engines(),
         "docs/deployment/formats.md": deployment.formats(),

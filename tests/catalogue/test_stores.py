@@ -172,6 +172,11 @@ def test_refused_credentials_are_told_for_every_song(
     for song in (library / "0").iterdir():
         assert f"{song}: the stems cannot be written to s3://bucket/out/" in line
     assert "AWS Error" in line
+    listing = separate(artifact, closed.uri("music"), "-o", "out", "--ray", temporary=temporary)
+    assert listing.returncode == 1
+    [line] = listing.stderr.splitlines()
+    assert line.startswith("error: s3://bucket/music: the folder cannot be read (")
+    assert "AWS Error" in line
 
 
 def test_any_file_system_of_fsspec(
