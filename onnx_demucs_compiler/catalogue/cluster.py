@@ -37,7 +37,7 @@ class Cluster:
     """The cluster that is asked for.
 
     Attributes:
-        address: ``HOST:PORT`` of a head, ``ray://HOST:PORT``, or ``auto``; None for this machine alone.
+        address: ``HOST:PORT`` of a head, or ``auto``; None for this machine alone.
         workers: how many, at most; as many as there is room for when None.
         threads: of each; up to :data:`MOST_THREADS` when None.
     """
@@ -114,17 +114,19 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         _check_reachable(address)
     try:
         ray.init(address, **options)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except ConnectionError as error:
+        raise CompilerError(f"{address}: no Ray cluster can be reached there") from error
+    except (OSError, RuntimeError, ValueError) as error:
         raise CompilerError(f"Ray cannot start or be reached ({address}): {first_line(error)}") from error
 
 
 def _check_reachable(address: str) -> None:
     """Fail at once where nobody listens; Ray would try for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
         if address == "auto":
             return
-        raise UsageError(f"{address} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT or auto")
+        raise UsageError(f"{address} is no address of a Ray cluster; give HOST:PORT or auto")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:

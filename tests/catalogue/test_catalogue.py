@@ -147,6 +147,7 @@ def test_songs_that_fail_are_named(artifact: Path, library: Path, out: Path, tem
         (["--overlap", "2"], 2, "overlap"),
         (["--ray", "-o", "absent/out"], 1, "the folder above it does not exist"),
         (["--ray-address", "127.0.0.1:1"], 1, "127.0.0.1:1: no Ray cluster can be reached there"),
+        (["--ray-address", "auto"], 1, "auto: no Ray cluster can be reached there"),
         (["--ray-address", "nowhere"], 2, "nowhere is no address of a Ray cluster"),
     ],
 )
