@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXAMPLES = Path(__file__).resolve().parent
+CPP = EXAMPLES / "cpp"
 UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED", "ENETUNREACH", "Could not resolve",
                "Couldn't connect", "Connection refused", "timed out")  # fmt: skip
 
@@ -57,24 +58,28 @@ class Client:
         )
 
 
-def build_cpp() -> Client:
-    """The C++ client, against ``ONNXRUNTIME_ROOT`` or the library of the Python package."""
+def build_cpp(program: str = "separate") -> Client:
+    """A program of the C++ client, against :func:`onnxruntime_root`."""
     _need("cmake", "c++", "pkg-config")
-    folder = EXAMPLES / "cpp"
     for package in ("sndfile", "nlohmann_json"):
         if subprocess.run(["pkg-config", "--exists", package], check=False).returncode:
             raise Missing(f"pkg-config knows no {package}")
-    root = os.environ.get("ONNXRUNTIME_ROOT")
-    if root is None:
-        _need("apt-get", "dpkg-deb")
-        root = str(folder / "build" / "onnxruntime")
-        try:
-            _run(folder / "onnxruntime-root", root, PYTHON=sys.executable)
-        except BuildFailed as error:
-            raise Missing(f"ONNX Runtime's headers: {str(error).splitlines()[-1]}") from error
-    _run("cmake", "-S", folder, "-B", folder / "build", f"-DONNXRUNTIME_ROOT={root}")
-    _run("cmake", "--build", folder / "build")
-    return Client((str(folder / "build" / "separate"),))
+    _run("cmake", "-S", CPP, "-B", CPP / "build", f"-DONNXRUNTIME_ROOT={onnxruntime_root()}")
+    _run("cmake", "--build", CPP / "build", "--target", program)
+    return Client((str(CPP / "build" / program),))
+
+
+def onnxruntime_root() -> Path:
+    """ONNX Runtime: ``ONNXRUNTIME_ROOT``, or what ``examples/cpp/onnxruntime-root`` puts together."""
+    if given := os.environ.get("ONNXRUNTIME_ROOT"):
+        return Path(given)
+    _need("apt-get", "dpkg-deb")
+    root = CPP / "build" / "onnxruntime"
+    try:
+        _run(CPP / "onnxruntime-root", root, PYTHON=sys.executable)
+    except BuildFailed as error:
+        raise Missing(f"ONNX Runtime's headers: {str(error).splitlines()[-1]}") from error
+    return root
 
 
 def build_node() -> Client:
