@@ -6,11 +6,13 @@
 #include <onnxruntime_session_options_config_keys.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -82,7 +84,7 @@ class Model {
         const auto output_name = session_.GetOutputNameAllocated(0, allocator_);
         const char* const inputs[] = {input_name.get()};
         const char* const outputs[] = {output_name.get()};
-        const auto results = session_.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
+        const auto results = session_.Run(run_options_, inputs, &input, 1, outputs, 1);
         Audio stems(sources.size() * channels, mix.length);
         if (results[0].GetTensorTypeAndShapeInfo().GetElementCount() != stems.samples.size())
             throw Failure("the model's output is not what its metadata describes; compile it again");
@@ -91,7 +93,12 @@ class Model {
         return stems;
     }
 
+    // From any thread: a run that is under way fails at its next operator, and so does every other until allow_runs().
+    void stop_runs() { run_options_.SetTerminate(); }
+    void allow_runs() { run_options_.UnsetTerminate(); }
+
   private:
+    Ort::RunOptions run_options_;
     Ort::Env env_{ORT_LOGGING_LEVEL_FATAL};
     Ort::AllocatorWithDefaultOptions allocator_;
     Ort::Session session_;
@@ -137,5 +144,33 @@ class Model {
 
     std::vector<std::string> names(const char* key) { return nlohmann::json::parse(property(key)); }
 };
+
+// Mean and unbiased deviation of the mono mix-down. A silent track can still be divided by the deviation.
+inline std::pair<float, float> statistics(const Audio& track) {
+    std::vector<double> mono(track.length);
+    for (std::size_t c = 0; c < track.channels; ++c)
+        for (std::size_t i = 0; i < track.length; ++i)
+            mono[i] += track.channel(c)[i] / static_cast<double>(track.channels);
+    const double mean = std::accumulate(mono.begin(), mono.end(), 0.0) / static_cast<double>(mono.size());
+    double squares = 0;
+    for (const double sample : mono) squares += (sample - mean) * (sample - mean);
+    const double variance = mono.size() > 1 ? squares / static_cast<double>(mono.size() - 1) : 0;
+    return {static_cast<float>(mean), static_cast<float>(std::sqrt(variance)) + 1e-8F};
+}
+
+// Samples from one segment to the next.
+inline std::size_t stride(std::size_t segment, double overlap) {
+    const auto samples = static_cast<std::size_t>((1 - overlap) * static_cast<double>(segment));
+    if (samples == 0) throw UsageError("such an overlap leaves no step between segments");
+    return samples;
+}
+
+// The weight of each sample of a segment, which rises to 1 in the middle.
+inline std::vector<float> triangle(std::size_t segment) {
+    std::vector<float> weight(segment);
+    for (std::size_t i = 0; i < segment; ++i)
+        weight[i] = static_cast<float>(std::min(i + 1, segment - i)) / static_cast<float>(segment - segment / 2);
+    return weight;
+}
 
 }  // namespace separator

@@ -10,10 +10,11 @@
 #include <filesystem>
 #include <iostream>
 #include <numeric>
+#include <random>
 #include <sndfile.hh>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <system_error>
 #include <vector>
 
 #include "model.hpp"
@@ -49,19 +50,6 @@ inline Audio read_song(const std::filesystem::path& path, const Model& model) {
     return song;
 }
 
-// Mean and unbiased deviation of the mono mix-down. A silent track can still be divided by the deviation.
-inline std::pair<float, float> statistics(const Audio& track) {
-    std::vector<double> mono(track.length);
-    for (std::size_t c = 0; c < track.channels; ++c)
-        for (std::size_t i = 0; i < track.length; ++i)
-            mono[i] += track.channel(c)[i] / static_cast<double>(track.channels);
-    const double mean = std::accumulate(mono.begin(), mono.end(), 0.0) / static_cast<double>(mono.size());
-    double squares = 0;
-    for (const double sample : mono) squares += (sample - mean) * (sample - mean);
-    const double variance = mono.size() > 1 ? squares / static_cast<double>(mono.size() - 1) : 0;
-    return {static_cast<float>(mean), static_cast<float>(std::sqrt(variance)) + 1e-8F};
-}
-
 // Writes one stem as 32-bit float, rescaled where it would clip.
 inline void write_stem(const std::filesystem::path& path, const Audio& stems, std::size_t stem, const Model& model) {
     std::vector<float> frames(model.channels * stems.length);
@@ -93,12 +81,40 @@ inline std::filesystem::path safe_name(std::string name) {
     return std::u8string(name.begin(), name.end());
 }
 
-// One line on stderr.
-inline int fail(const std::exception& error, int code) {
-    std::string line = error.what();
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    std::cerr << "error: " << line << '\n';
-    return code;
+// A folder that is gone again however this ends.
+class ScratchFolder {
+  public:
+    const std::filesystem::path path;
+
+    explicit ScratchFolder(const std::filesystem::path& parent)
+        : path(parent / (".separate-" + std::to_string(std::random_device()()))) {
+        std::filesystem::create_directories(path);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    ~ScratchFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+    }
+};
+
+// Writes DIR/MODEL/SONG/STEM.wav, once all of them are complete, and prints their names.
+inline void write_stems(const std::filesystem::path& dir, const std::filesystem::path& song, const Audio& stems,
+                        const Model& model) {
+    namespace fs = std::filesystem;
+    const fs::path folder = dir / safe_name(model.name) / song.stem();
+    const ScratchFolder scratch(folder);
+    std::vector<fs::path> files;
+    for (std::size_t stem = 0; stem < model.sources.size(); ++stem) {
+        files.emplace_back(safe_name(model.sources[stem]) += ".wav");
+        if (fs::exists(folder / files.back()) && fs::equivalent(folder / files.back(), song))
+            throw Failure(song.string() + ": a stem would overwrite the song itself");
+        write_stem(scratch.path / files.back(), stems, stem, model);
+    }
+    for (const auto& file : files) {
+        fs::rename(scratch.path / file, folder / file);
+        std::cout << (folder / file).string() << '\n';
+    }
 }
 
 }  // namespace separator
