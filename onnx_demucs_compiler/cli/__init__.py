@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.cli.golden import golden
 from onnx_demucs_compiler.cli.info import info
 from onnx_demucs_compiler.cli.ops_config import ops_config
 from onnx_demucs_compiler.cli.separate import separate
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "info": info,
     "web": web,
     "ops-config": ops_config,
+    "golden": golden,
     "rules": _of_the_compiler("rules"),
 }
 """Every command by name, in the order of ``--help``."""
