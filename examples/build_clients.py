@@ -60,13 +60,26 @@ class Client:
 
 def build_cpp(program: str = "separate") -> Client:
     """A program of the C++ client, against :func:`onnxruntime_root`."""
+    return _built_by_cmake(program, CPP / "build")
+
+
+def build_openvino() -> Client:
+    """The C++ client of OpenVINO, against the package that ``make engines`` installs."""
+    engines = EXAMPLES.parent / "build" / "engines" / "openvino"
+    found = [*engines.glob("lib/python*/site-packages/openvino/cmake")]
+    if not found:
+        raise Missing("no build/engines/openvino; make engines ENGINES=openvino installs it")
+    return _built_by_cmake("openvino", CPP / "build" / "for-openvino", f"-DOpenVINO_DIR={found[0]}")
+
+
+def _built_by_cmake(program: str, folder: Path, *options: str) -> Client:
     _need("cmake", "c++", "pkg-config")
-    for package in ("sndfile", "nlohmann_json"):
+    for package in ("sndfile", "nlohmann_json", *(["kissfft-float"] if program == "golden" else [])):
         if subprocess.run(["pkg-config", "--exists", package], check=False).returncode:
             raise Missing(f"pkg-config knows no {package}")
-    _run("cmake", "-S", CPP, "-B", CPP / "build", f"-DONNXRUNTIME_ROOT={onnxruntime_root()}")
-    _run("cmake", "--build", CPP / "build", "--target", program)
-    return Client((str(CPP / "build" / program),))
+    _run("cmake", "-S", CPP, "-B", folder, f"-DONNXRUNTIME_ROOT={onnxruntime_root()}", *options)
+    _run("cmake", "--build", folder, "--target", program)
+    return Client((str(folder / program),))
 
 
 def onnxruntime_root() -> Path:
@@ -99,7 +112,12 @@ def build_rust() -> Client:
     return Client((str(folder / "target" / "release" / "separate"),), {"ORT_DYLIB_PATH": str(_library())})
 
 
-BUILDERS: dict[str, Callable[[], Client]] = {"cpp": build_cpp, "node": build_node, "rust": build_rust}
+BUILDERS: dict[str, Callable[[], Client]] = {
+    "cpp": build_cpp,
+    "openvino": build_openvino,
+    "node": build_node,
+    "rust": build_rust,
+}
 
 
 def _library() -> Path:

@@ -15,15 +15,17 @@
 #include <string>
 #include <vector>
 
-#include "model.hpp"
+#include "facts.hpp"
 
 namespace separator {
-
-inline const double below_one = std::nextafter(1.0, 0.0);
 
 struct Arguments {
     std::vector<std::filesystem::path> paths;
     std::map<std::string, std::string> options;
+
+    std::optional<double> overlap() const {
+        return number("--overlap", "a number, at least 0 and below 1", 0, std::nextafter(1.0, 0.0));
+    }
 
     std::string text(const std::string& option, const std::string& otherwise) const {
         const auto found = options.find(option);
@@ -43,8 +45,9 @@ struct Arguments {
     }
 };
 
-// Three paths, and options with a value each.
-inline Arguments parse(int count, char** values, const std::vector<std::string>& options, const std::string& usage) {
+// So many paths, and options with a value each.
+inline Arguments parse(int count, char** values, std::size_t paths, const std::vector<std::string>& options,
+                       const std::string& usage) {
     Arguments arguments;
     for (int i = 1; i < count; ++i) {
         const std::string value = values[i];
@@ -56,7 +59,7 @@ inline Arguments parse(int count, char** values, const std::vector<std::string>&
             throw UsageError("no such option: " + value);
         arguments.options[value] = ++i < count ? values[i] : "";
     }
-    if (arguments.paths.size() != 3) throw UsageError("usage: " + usage);
+    if (arguments.paths.size() != paths) throw UsageError("usage: " + usage);
     return arguments;
 }
 

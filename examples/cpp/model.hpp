@@ -1,4 +1,4 @@
-// A file that onnx-demucs-compile wrote, open in ONNX Runtime, and what its metadata says of it.
+// A compiled file in a session of ONNX Runtime.
 
 #pragma once
 
@@ -6,69 +6,42 @@
 #include <onnxruntime_session_options_config_keys.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <numeric>
-#include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "facts.hpp"
 
 namespace separator {
 
-// The request is wrong.
-struct UsageError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-// The work failed.
-struct Failure : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-// Samples of several channels, one channel after the other. Stems lie in it as channels too.
-struct Audio {
-    std::size_t channels;
-    std::size_t length;
-    std::vector<float> samples;
-
-    Audio(std::size_t channels, std::size_t length) : channels(channels), length(length), samples(channels * length) {}
-    float* channel(std::size_t index) { return samples.data() + index * length; }
-    const float* channel(std::size_t index) const { return samples.data() + index * length; }
-};
-
-// A model, and what its metadata says of it.
-class Model {
+class Model : public Facts {
   public:
-    std::string name;
-    std::vector<std::string> sources;
-    std::vector<float> means;  // how many times each stem of a normalised track lacks the track's mean
-    int sample_rate;
-    std::size_t channels;
-    std::size_t segment;
-    std::optional<double> track_overlap;  // set where one run takes a whole track
-
     // From a file, .onnx or .ort. Weights in a second file are found beside it, whatever the current folder.
-    explicit Model(const std::filesystem::path& path, Ort::SessionOptions options = session_options())
+    explicit Model(const std::filesystem::path& path, const Ort::SessionOptions& options = session_options())
         : session_(open(path, options)) {
         read_metadata();
     }
 
-    // From a file in memory, which must outlive the model: of an .ort file, the weights are used where they lie.
-    explicit Model(std::span<const unsigned char> file, Ort::SessionOptions options = session_options())
-        : session_(open(file, options)) {
+    // From a file in memory, which must outlive the model.
+    explicit Model(std::span<const unsigned char> file, const Ort::SessionOptions& options = in_place())
+        : session_(env_, file.data(), file.size(), options) {
         read_metadata();
     }
 
     static Ort::SessionOptions session_options() {
         Ort::SessionOptions options;
         options.DisableMemPattern();  // it holds every tensor's peak for the whole life of the session
+        return options;
+    }
+
+    // Of an .ort file in memory: the weights are used where they lie.
+    static Ort::SessionOptions in_place() {
+        auto options = session_options();
+        options.AddConfigEntry(kOrtSessionOptionsConfigUseORTModelBytesDirectly, "1");
+        options.AddConfigEntry(kOrtSessionOptionsConfigUseORTModelBytesForInitializers, "1");
         return options;
     }
 
@@ -108,69 +81,16 @@ class Model {
         return Ort::Session(env_, path.c_str(), options);
     }
 
-    Ort::Session open(std::span<const unsigned char> file, Ort::SessionOptions& options) {
-        options.AddConfigEntry(kOrtSessionOptionsConfigUseORTModelBytesDirectly, "1");
-        options.AddConfigEntry(kOrtSessionOptionsConfigUseORTModelBytesForInitializers, "1");
-        return Ort::Session(env_, file.data(), file.size(), options);
-    }
-
     void read_metadata() {
-        if (session_.GetInputCount() != 1 || property("onnx_demucs.interface") != "waveform")
-            throw Failure("the model leaves its STFT to the client; compile it with --interface waveform");
-        if (const auto batch = property("onnx_demucs.batch"); batch != "1" && batch != "dynamic")
-            throw Failure("the model takes " + batch + " segments in a run; compile it with --batch 1");
-        name = property("onnx_demucs.model");
-        sources = names("sources");
-        sample_rate = static_cast<int>(number("sample_rate"));
-        channels = number("audio_channels");
-        segment = number("onnx_demucs.segment");
-        means.assign(sources.size(), 1.0F);
-        if (const auto method = property("onnx_demucs.other_method"); !method.empty())
-            means.at(1) = method == "add" ? static_cast<float>(names("onnx_demucs.model_sources").size() - 1) : 0;
-        if (const auto overlap = property("onnx_demucs.overlap"); !overlap.empty()) track_overlap = std::stod(overlap);
+        if (session_.GetInputCount() != 1)
+            throw Failure("the model has several inputs; compile it with --interface waveform");
+        const auto metadata = session_.GetModelMetadata();
+        static_cast<Facts&>(*this) = Facts::of([&](const char* key) -> std::string {
+            const auto value = metadata.LookupCustomMetadataMapAllocated(key, allocator_);
+            if (!value) lacks(key);
+            return value.get();
+        });
     }
-
-    std::string property(const char* key) {
-        const auto value = session_.GetModelMetadata().LookupCustomMetadataMapAllocated(key, allocator_);
-        if (!value) throw Failure(std::string("the model's metadata lacks ") + key + "; compile it again");
-        return value.get();
-    }
-
-    std::size_t number(const char* key) {
-        const auto value = std::strtoull(property(key).c_str(), nullptr, 10);
-        if (value == 0) throw Failure(std::string("the model's metadata tells no ") + key + "; compile a separator");
-        return value;
-    }
-
-    std::vector<std::string> names(const char* key) { return nlohmann::json::parse(property(key)); }
 };
-
-// Mean and unbiased deviation of the mono mix-down. A silent track can still be divided by the deviation.
-inline std::pair<float, float> statistics(const Audio& track) {
-    std::vector<double> mono(track.length);
-    for (std::size_t c = 0; c < track.channels; ++c)
-        for (std::size_t i = 0; i < track.length; ++i)
-            mono[i] += track.channel(c)[i] / static_cast<double>(track.channels);
-    const double mean = std::accumulate(mono.begin(), mono.end(), 0.0) / static_cast<double>(mono.size());
-    double squares = 0;
-    for (const double sample : mono) squares += (sample - mean) * (sample - mean);
-    const double variance = mono.size() > 1 ? squares / static_cast<double>(mono.size() - 1) : 0;
-    return {static_cast<float>(mean), static_cast<float>(std::sqrt(variance)) + 1e-8F};
-}
-
-// Samples from one segment to the next.
-inline std::size_t stride(std::size_t segment, double overlap) {
-    const auto samples = static_cast<std::size_t>((1 - overlap) * static_cast<double>(segment));
-    if (samples == 0) throw UsageError("such an overlap leaves no step between segments");
-    return samples;
-}
-
-// The weight of each sample of a segment, which rises to 1 in the middle.
-inline std::vector<float> triangle(std::size_t segment) {
-    std::vector<float> weight(segment);
-    for (std::size_t i = 0; i < segment; ++i)
-        weight[i] = static_cast<float>(std::min(i + 1, segment - i)) / static_cast<float>(segment - segment / 2);
-    return weight;
-}
 
 }  // namespace separator

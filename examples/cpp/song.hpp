@@ -6,10 +6,10 @@
 #include <cctype>
 #include <cmath>
 #include <cstddef>
-#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <sndfile.hh>
 #include <string>
@@ -17,12 +17,12 @@
 #include <system_error>
 #include <vector>
 
-#include "model.hpp"
+#include "facts.hpp"
 
 namespace separator {
 
 // The samples of a song of the model's rate.
-inline Audio read_song(const std::filesystem::path& path, const Model& model) {
+inline Audio read_song(const std::filesystem::path& path, const Facts& model) {
     if (!std::filesystem::is_regular_file(path)) throw Failure(path.string() + ": no such file");
     SndfileHandle file(path.c_str());
     if (file.error() != 0) throw Failure(path.string() + ": cannot be read as audio (" + file.strError() + ")");
@@ -51,7 +51,7 @@ inline Audio read_song(const std::filesystem::path& path, const Model& model) {
 }
 
 // Writes one stem as 32-bit float, rescaled where it would clip.
-inline void write_stem(const std::filesystem::path& path, const Audio& stems, std::size_t stem, const Model& model) {
+inline void write_stem(const std::filesystem::path& path, const Audio& stems, std::size_t stem, const Facts& model) {
     std::vector<float> frames(model.channels * stems.length);
     float peak = 0;
     for (std::size_t c = 0; c < model.channels; ++c)
@@ -100,7 +100,7 @@ class ScratchFolder {
 
 // Writes DIR/MODEL/SONG/STEM.wav, once all of them are complete, and prints their names.
 inline void write_stems(const std::filesystem::path& dir, const std::filesystem::path& song, const Audio& stems,
-                        const Model& model) {
+                        const Facts& model) {
     namespace fs = std::filesystem;
     const fs::path folder = dir / safe_name(model.name) / song.stem();
     const ScratchFolder scratch(folder);
@@ -115,6 +115,17 @@ inline void write_stems(const std::filesystem::path& dir, const std::filesystem:
         fs::rename(scratch.path / file, folder / file);
         std::cout << (folder / file).string() << '\n';
     }
+}
+
+// Separates a song into DIR/MODEL/SONG/STEM.wav.
+template <typename Model>
+void separate_song(Model& model, const std::filesystem::path& song, const std::filesystem::path& dir,
+                   std::optional<double> overlap) {
+    if (model.track_overlap && overlap.value_or(*model.track_overlap) != *model.track_overlap)
+        throw UsageError("this model takes whole tracks with an overlap built in; leave --overlap out");
+    Audio track = read_song(song, model);
+    const Audio stems = model.track_overlap ? model.run(track) : separate(model, track, overlap.value_or(0.25));
+    write_stems(dir, song, stems, model);
 }
 
 }  // namespace separator

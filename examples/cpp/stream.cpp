@@ -46,7 +46,7 @@ std::vector<std::size_t> block_sizes(const std::string& text) {
 
 StreamOptions stream_options(const Arguments& arguments, const Audio& song) {
     StreamOptions options;
-    options.overlap = arguments.number("--overlap", "a number, at least 0 and below 1", 0, below_one).value_or(0.25);
+    options.overlap = arguments.overlap().value_or(0.25);
     if (const auto budget = arguments.number("--budget", "a number of samples", 0, 1e9))
         options.budget = static_cast<std::size_t>(*budget);
     const std::string level = arguments.text("--level", "song");
@@ -101,5 +101,5 @@ void run(const Arguments& arguments) {
 
 int main(int count, char** values) {
     return answer(
-        [&] { run(parse(count, values, {"--blocks", "--overlap", "--budget", "--level", "--live"}, usage)); });
+        [&] { run(parse(count, values, 3, {"--blocks", "--overlap", "--budget", "--level", "--live"}, usage)); });
 }

@@ -91,7 +91,8 @@ struct StreamOptions {
     std::optional<Level> level;         // of the whole song, where it is known; else of each segment for itself
 };
 
-// A model behind rings. The stems of the sample that goes in now come out `latency()` samples later, always.
+// A model behind rings, which is of this stream alone. The stems of the sample that goes in now come out `latency()`
+// samples later, always.
 class Stream {
   public:
     Stream(Model& model, const StreamOptions& options = {})

@@ -10,7 +10,10 @@ import pytest
 
 PROGRAMS = sorted(build_clients.CPP.glob("*.cpp"))
 SOURCES = [*PROGRAMS, *sorted(build_clients.CPP.glob("*.hpp"))]
-LIBRARIES = {"nlohmann/json.hpp": "nlohmann", "sndfile.hh": "sndfile.*"}
+ELSEWHERE = {"openvino/openvino.hpp"}
+"""What has no package of its own."""
+
+LIBRARIES = {"nlohmann/json.hpp": "nlohmann", "sndfile.hh": "sndfile.*", "kiss_fftr.h": "kissfft/*"}
 """The headers of libraries, and what to take from the folder that has them."""
 
 MINGW = "x86_64-w64-mingw32-g++-posix"
@@ -23,16 +26,18 @@ def test_headers_are_portable(source: Path) -> None:
     """Those of the C++ standard have no suffix, and those of systems do."""
     text = source.read_text(encoding="utf-8")
     found = re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', text, re.MULTILINE)
-    known = {*LIBRARIES, *(path.name for path in SOURCES)}
+    known = {*LIBRARIES, *ELSEWHERE, *(path.name for path in SOURCES)}
     assert found
     assert [name for name in found if "." in name and name not in known and "onnxruntime_" not in name] == []
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "program", [path for path in PROGRAMS if path.stem != "openvino"], ids=lambda path: path.name
+)
 def test_compiles_with_the_headers_of_windows(program: Path, tmp_path: Path) -> None:
     """Headers alone: nothing is linked, and nothing runs."""
     compiler, system = shutil.which(MINGW), Path("/usr/include")
-    if compiler is None or not all((system / header).exists() for header in LIBRARIES):
+    if compiler is None or not all(list(system.glob(pattern)) for pattern in LIBRARIES.values()):
         pytest.skip("no MinGW, or no headers of the libraries")
     for pattern in LIBRARIES.values():
         for path in system.glob(pattern):
