@@ -183,6 +183,23 @@ def _large_cluster(small: dict[str, Any], real: dict[str, Any]) -> str:
     )
 
 
+def plugins() -> str:
+    """Memory of a model that is part of its program."""
+    found = load("embedded")
+    rows = [
+        [f"from {way}" if way == "a file" else way, row["peak_rss_mb"], row["private_mb"], row["of_files_mb"]]
+        for way, row in found["ways"].items()
+    ]
+    return "\n\n".join(
+        [
+            f"The C++ client, {found['model']} in ORT format ({found['bytes'] / 1e6:.0f} MB) and a song of "
+            f"{found['seconds_of_audio']:.0f} s, {found['machine']}, {found['threads']} threads, onnxruntime "
+            f"{found['onnxruntime']}, {found['date']}, `benchmarks/embedded.py`:",
+            table(["model", "peak memory, MB", "of the process alone, MB", "of files, MB"], rows),
+        ]
+    )
+
+
 def trust() -> str:
     """Agreement of two environments' bytes."""
     found = load("reproducible")

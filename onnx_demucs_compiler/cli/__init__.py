@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.cli.embed import embed
 from onnx_demucs_compiler.cli.golden import golden
 from onnx_demucs_compiler.cli.info import info
 from onnx_demucs_compiler.cli.ops_config import ops_config
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "info": info,
     "web": web,
     "ops-config": ops_config,
+    "embed": embed,
     "golden": golden,
     "rules": _of_the_compiler("rules"),
 }

@@ -202,3 +202,39 @@ def test_wrong_usage_of_ops_config(artifact: Path, config: Path, folder: Path) -
     fails_cleanly(run("ops-config", artifact, "--check", "absent"), 1, "absent")
     fails_cleanly(run("ops-config", artifact, "--check", artifact), 1, "is not a reduced-operator config")
     assert files(folder) == ["bad.onnx", "two.config"]
+
+
+def test_embed(artifact: Path, folder: Path) -> None:
+    assert succeeds(run("embed", artifact, "-o", "plugin")) == "plugin/two.h\n"
+    assert files(folder / "plugin") == ["CMakeLists.txt", "README.md", "two.c", "two.h", "two.ort"]
+    converted = (folder / "plugin" / "two.ort").read_bytes()
+    assert succeeds(run("embed", "plugin/two.ort", "-o", "other", "--prefix", "model", "-q")) == ""
+    assert (folder / "other" / "model.ort").read_bytes() == converted
+
+
+def test_embed_takes_weights_in_a_second_file(artifact: Path, folder: Path) -> None:
+    import onnx
+
+    compiled = CompiledModel(onnx.load(artifact), artifact_metadata(artifact), None)  # type: ignore[arg-type]
+    (folder / "sub").mkdir()
+    compiled.save(folder / "sub" / "apart.onnx", external_data=True)
+    for model, prefix in ((artifact, "one"), (folder / "sub" / "apart.onnx", "two")):
+        succeeds(run("embed", model, "-o", prefix, "--prefix", "model", "-q"))
+    noise = np.random.default_rng(0).standard_normal((2, 2000)).astype(np.float32)
+    one, two = (Separator(folder / name / "model.ort").separate(noise) for name in ("one", "two"))
+    for name, stem in one.items():
+        np.testing.assert_array_equal(stem, two[name])
+
+
+def test_wrong_usage_of_embed(artifact: Path, folder: Path) -> None:
+    (folder / "bad.onnx").write_bytes(b"not a model" * 100)
+    (folder / "full").mkdir()
+    (folder / "full" / "song.wav").write_bytes(b"precious")
+    fails_cleanly(run("embed", "bad.onnx", "-o", "x"), 1, "bad.onnx: onnxruntime cannot load it")
+    fails_cleanly(run("embed", "absent.onnx", "-o", "x"), 1, "absent.onnx: no such file")
+    fails_cleanly(run("embed", artifact, "-o", "x", "--prefix", "6s"), 2, "does not begin a name in C")
+    fails_cleanly(run("embed", artifact, "-o", "absent/x"), 1, "the folder absent does not exist")
+    fails_cleanly(run("embed", artifact, "-o", "full"), 2, "full exists; give --force")
+    fails_cleanly(run("embed", artifact, "-o", "full", "--force"), 2, "full holds more than sources of two")
+    assert files(folder) == ["bad.onnx", "full"]
+    assert files(folder / "full") == ["song.wav"]

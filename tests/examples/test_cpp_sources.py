@@ -8,10 +8,12 @@ from pathlib import Path
 import build_clients
 import pytest
 
+from onnx_demucs_compiler.ort.embedded import embedded
+
 PROGRAMS = sorted(build_clients.CPP.glob("*.cpp"))
 SOURCES = [*PROGRAMS, *sorted(build_clients.CPP.glob("*.hpp"))]
-ELSEWHERE = {"openvino/openvino.hpp"}
-"""What has no package of its own."""
+ELSEWHERE = {"openvino/openvino.hpp", "model.h"}
+"""OpenVINO's, and what ``onnx-demucs embed --prefix model`` writes."""
 
 LIBRARIES = {"nlohmann/json.hpp": "nlohmann", "sndfile.hh": "sndfile.*", "kiss_fftr.h": "kissfft/*"}
 """The headers of libraries, and what to take from the folder that has them."""
@@ -42,6 +44,7 @@ def test_compiles_with_the_headers_of_windows(program: Path, tmp_path: Path) -> 
     for pattern in LIBRARIES.values():
         for path in system.glob(pattern):
             (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "model.h").write_bytes(embedded(b"model", "model")["model.h"])
     try:
         [header] = (build_clients.onnxruntime_root() / "include").rglob("onnxruntime_cxx_api.h")
     except build_clients.Missing as reason:
