@@ -21,7 +21,7 @@ from onnx_demucs_compiler.runtime.stderr import heard, unheard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTALL = "pip install 'onnx-demucs-compiler[ray]'"
+INSTALL = "pip install 'onnx-demucs-runtime[ray]'"
 
 MOST_THREADS = 4
 """Of a worker, unless told otherwise; more workers gain more from more cores."""

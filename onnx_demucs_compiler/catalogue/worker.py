@@ -45,6 +45,7 @@ class Wishes:
     encoding: Encoding
     device: str = "auto"
     overlap: float | None = None
+    segment: float | None = None
     two_stems: str | None = None
     other_method: OtherMethod = "add"
     downmix: bool = False
@@ -61,7 +62,9 @@ class Wishes:
             CompilerError: see :class:`Separator`.
         """
         device = CPU.name if self.device == "auto" else self.device
-        return Separator(model, threads=self.threads, overlap=self.overlap, device=device)
+        return Separator(
+            model, threads=self.threads, overlap=self.overlap, segment=self.segment, device=device
+        )
 
     def order(self, separator: Separator, out: Path) -> Order:
         """The wishes as a job takes them, for stems in ``out``."""

@@ -129,7 +129,7 @@ def separate(
         from onnx_demucs_compiler.cli.catalogue import separate_on_ray
 
         listed = None if song_list is None else _text_of(song_list)
-        wishes = Wishes(encoding, device, overlap, two_stems, other_method, downmix, rate, resume)
+        wishes = Wishes(encoding, device, overlap, segment, two_stems, other_method, downmix, rate, resume)
         cluster = Cluster(ray_address, workers, threads)
         return separate_on_ray(model, songs or [], listed, out, wishes, cluster, report)
     _check_without_ray([model, *(songs or []), out], workers)

@@ -27,4 +27,4 @@ def test_a_missing_extra_is_named(artifact: Path, library: Path, monkeypatch: py
     result = run("separate", artifact, library, "--ray")
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
-    assert line.startswith("error: --ray needs Ray: pip install 'onnx-demucs-compiler[ray]'")
+    assert line.startswith("error: --ray needs Ray: pip install 'onnx-demucs-runtime[ray]'")
