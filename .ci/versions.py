@@ -41,7 +41,7 @@ RUNTIME = (
     "tests/runtime/test_cores.py",
     "tests/runtime/test_devices.py",
     "tests/runtime/test_fades.py",
-    "tests/runtime/test_golden.py",
+    "tests/runtime/test_golden_vectors.py",
     "tests/runtime/test_many_songs.py",
     "tests/runtime/test_media.py",
     "tests/runtime/test_separate_command.py",
