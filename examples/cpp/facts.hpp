@@ -37,7 +37,7 @@ struct Audio {
     const float* channel(std::size_t index) const { return samples.data() + index * length; }
 };
 
-// What the metadata says. `Property` gives the text of a key, and fails where there is none.
+// What the metadata says. `Find` gives the text of a key, if there is one.
 struct Facts {
     std::string name;
     std::vector<std::string> sources;
@@ -47,8 +47,13 @@ struct Facts {
     std::size_t segment;
     std::optional<double> track_overlap;  // set where one run takes a whole track
 
-    template <typename Property>
-    static Facts of(Property property) {
+    template <typename Find>
+    static Facts of(Find find) {
+        const auto property = [&](const char* key) -> std::string {
+            const std::optional<std::string> value = find(key);
+            if (!value) throw Failure(std::string("the model's metadata lacks ") + key + "; compile it again");
+            return *value;
+        };
         const auto names = [&](const char* key) -> std::vector<std::string> {
             return nlohmann::json::parse(property(key));
         };
@@ -60,6 +65,8 @@ struct Facts {
         };
         if (property("onnx_demucs.interface") != "waveform")
             throw Failure("the model leaves its STFT to the client; compile it with --interface waveform");
+        if (find("onnx_demucs.fade_step"))
+            throw Failure("the segments of this model fade into each other; use onnx-demucs separate");
         if (const auto batch = property("onnx_demucs.batch"); batch != "1" && batch != "dynamic")
             throw Failure("the model takes " + batch + " segments in a run; compile it with --batch 1");
         Facts facts{property("onnx_demucs.model"),
@@ -75,10 +82,6 @@ struct Facts {
         if (const auto overlap = property("onnx_demucs.overlap"); !overlap.empty())
             facts.track_overlap = std::stod(overlap);
         return facts;
-    }
-
-    [[noreturn]] static void lacks(const std::string& key) {
-        throw Failure("the model's metadata lacks " + key + "; compile it again");
     }
 };
 

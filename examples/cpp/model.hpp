@@ -85,9 +85,9 @@ class Model : public Facts {
         if (session_.GetInputCount() != 1)
             throw Failure("the model has several inputs; compile it with --interface waveform");
         const auto metadata = session_.GetModelMetadata();
-        static_cast<Facts&>(*this) = Facts::of([&](const char* key) -> std::string {
+        static_cast<Facts&>(*this) = Facts::of([&](const char* key) -> std::optional<std::string> {
             const auto value = metadata.LookupCustomMetadataMapAllocated(key, allocator_);
-            if (!value) lacks(key);
+            if (!value) return std::nullopt;
             return value.get();
         });
     }

@@ -27,8 +27,8 @@ class Model : public Facts {
         const auto model = core.read_model(path.native());
         if (model->inputs().size() != 1)
             throw Failure("the model has several inputs; compile it with --interface waveform");
-        static_cast<Facts&>(*this) = Facts::of([&](const char* key) {
-            if (!model->has_rt_info("framework", key)) lacks(key);
+        static_cast<Facts&>(*this) = Facts::of([&](const char* key) -> std::optional<std::string> {
+            if (!model->has_rt_info("framework", key)) return std::nullopt;
             return model->get_rt_info<std::string>("framework", key);
         });
         request_ =

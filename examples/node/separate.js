@@ -68,6 +68,8 @@ async function openModel(path) {
   };
   if (session.inputNames.length !== 1 || property("onnx_demucs.interface") !== "waveform")
     throw new Failure("the model leaves its STFT to the client; compile it with --interface waveform");
+  if ("onnx_demucs.fade_step" in metadata)
+    throw new Failure("the segments of this model fade into each other; use onnx-demucs separate");
   const batch = property("onnx_demucs.batch");
   if (batch !== "1" && batch !== "dynamic")
     throw new Failure(`the model takes ${batch} segments in a run; compile it with --batch 1`);

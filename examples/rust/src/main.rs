@@ -83,6 +83,11 @@ impl Model {
                 "the model leaves its STFT to the client; compile it with --interface waveform",
             ));
         }
+        if metadata.custom("onnx_demucs.fade_step").is_some() {
+            return Err(failure(
+                "the segments of this model fade into each other; use onnx-demucs separate",
+            ));
+        }
         let batch = property("onnx_demucs.batch")?;
         if batch != "1" && batch != "dynamic" {
             return Err(failure(format!(
