@@ -100,7 +100,7 @@ def stems_of(model: str, mix: Path) -> Audio:
 
 
 def fft_around(path: Path) -> int:
-    """The size of the FFT that a graph leaves to its host; 0 for none."""
+    """Size of the FFT left to the host; 0 for none."""
     metadata = artifact_metadata(path)
     if metadata.interface not in ("waveform", "core"):
         sys.exit(f"error: {path.name} has the interface {metadata.interface}; give waveform or core")

@@ -65,7 +65,7 @@ def traced(program: Path, rounds: int, threads: int) -> list[Any]:
 
 
 def by_operator(events: Iterable[Any]) -> dict[str, float]:
-    """Milliseconds of all nodes of each operator, most first, after that of the whole."""
+    """Milliseconds of each operator, and of the whole, most first."""
     spent = Counter[str]()
     for event in events:
         name = event.name.partition(" #")[0]
