@@ -38,7 +38,6 @@ ENVIRONMENT = {
 SEPARATE = [sys.executable, "-m", "onnx_demucs_compiler", "separate", "htdemucs.onnx"]
 FAULTY = """
 import sys
-from dataclasses import dataclass
 from onnx_demucs_compiler.__main__ import main
 from onnx_demucs_compiler.runtime import devices
 

@@ -310,7 +310,7 @@ class Separator:
         self, blocks: Iterable[Audio], length: int, progress: Progress | None
     ) -> Iterator[tuple[Audio, Audio]]:
         """As :meth:`_stream`, with fades and the mix as it is."""
-        fades, done = Fades(length, self.metadata.segment, self._stride), 0
+        fades, done = Fades(length, self._segment, self._stride), 0
         for mix, stems in separated(blocks, fades, self._graph.run, self._graph.batch):
             yield mix, stems
             done += mix.shape[1]
