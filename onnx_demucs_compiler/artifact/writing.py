@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -203,6 +203,28 @@ def check_replaceable(path: Path, *, force: bool) -> None:
     """
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give --force to replace it")
+
+
+def check_replaceable_folder(folder: Path, known: Iterable[str], refusal: str, *, force: bool) -> None:
+    """Fail early if a folder cannot be written without loss.
+
+    Args:
+        folder: where.
+        known: paths below it, with slashes, that an earlier one may have.
+        refusal: what is said of a folder that has more.
+        force: replace an earlier one.
+
+    Raises:
+        UsageError: something is there, and is not to be replaced, or is more than is known.
+        CompilerError: the folder that it goes into is not there.
+    """
+    if not folder.parent.is_dir():
+        raise CompilerError(f"{folder}: the folder {folder.parent} does not exist; create it first")
+    check_replaceable(folder, force=force)
+    if not folder.exists():
+        return
+    if not folder.is_dir() or {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - {*known}:
+        raise UsageError(f"{folder} {refusal}; give another name")
 
 
 def _cannot_write(path: Path, error: OSError) -> CompilerError:

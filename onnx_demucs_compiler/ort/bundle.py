@@ -6,8 +6,7 @@ from pathlib import Path
 from string import Template
 
 from onnx_demucs_compiler.artifact.checksum import checksum_line
-from onnx_demucs_compiler.artifact.writing import check_replaceable, write_folder
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.artifact.writing import check_replaceable_folder, write_folder
 from onnx_demucs_compiler.ort.conversion import LEVEL, STYLE, ort_format
 from onnx_demucs_compiler.ort.kernels import kept
 from onnx_demucs_compiler.ort.names import config_path, ort_path
@@ -53,13 +52,8 @@ def check_bundle(folder: Path, *, force: bool) -> None:
         UsageError: something is there, and is not to be replaced, or is no bundle.
         CompilerError: the folder that it goes into is not there.
     """
-    if not folder.parent.is_dir():
-        raise CompilerError(f"{folder}: the folder {folder.parent} does not exist; create it first")
-    check_replaceable(folder, force=force)
-    if not folder.exists():
-        return
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} - {path.name for path in FILES}:
-        raise UsageError(f"{folder} is not a bundle, and would be replaced by one; give another name")
+    refusal = "is not a bundle, and would be replaced by one"
+    check_replaceable_folder(folder, (path.name for path in FILES), refusal, force=force)
 
 
 def write_bundle(folder: Path, name: str, model: bytes, *, force: bool = False) -> Path:

@@ -6,8 +6,8 @@ import re
 from string import Template
 from typing import TYPE_CHECKING
 
-from onnx_demucs_compiler.artifact.writing import check_replaceable, write_folder
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.artifact.writing import check_replaceable_folder, write_folder
+from onnx_demucs_compiler.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,19 +181,9 @@ def check_embedded(folder: Path, prefix: str, *, force: bool) -> None:
         raise UsageError(
             f"{prefix!r} does not begin a name in C; give letters, digits and underscores, a letter first"
         )
-    if not folder.parent.is_dir():
-        raise CompilerError(f"{folder}: the folder {folder.parent} does not exist; create it first")
-    check_replaceable(folder, force=force)
-    if not folder.exists():
-        return
-    known = {f"{prefix}{suffix}" for suffix in (".ort", ".h", ".S", ".c", ".rc")} | {
-        "CMakeLists.txt",
-        "README.md",
-    }
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} - known:
-        raise UsageError(
-            f"{folder} holds more than sources of {prefix}, and would be replaced; give another name"
-        )
+    named = (f"{prefix}{suffix}" for suffix in (".ort", ".h", ".S", ".c", ".rc"))
+    refusal = f"holds more than sources of {prefix}, and would be replaced"
+    check_replaceable_folder(folder, (*named, "CMakeLists.txt", "README.md"), refusal, force=force)
 
 
 def write_embedded(folder: Path, model: bytes, prefix: str, *, force: bool = False) -> Path:

@@ -14,8 +14,8 @@ import numpy as np
 
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact.metadata import OVERLAPPING, ArtifactMetadata
-from onnx_demucs_compiler.artifact.writing import check_replaceable, write_folder
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.artifact.writing import check_replaceable_folder, write_folder
+from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.runtime.interfaces import HOSTS, host_side
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP, OverlapAdd, plan, stride_of
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
@@ -91,15 +91,9 @@ def check_golden(folder: Path, n_fft: int, *, force: bool) -> None:
     """
     if not (16 <= n_fft <= LARGEST_N_FFT and n_fft & (n_fft - 1) == 0):
         raise UsageError(f"--n-fft takes a power of two from 16 to {LARGEST_N_FFT}, and not {n_fft}")
-    if not folder.parent.is_dir():
-        raise CompilerError(f"{folder}: the folder {folder.parent} does not exist; create it first")
-    check_replaceable(folder, force=force)
-    if not folder.exists():
-        return
-    known = {"README.md", *INTERFACES, *(f"{name}.npy" for name in vectors(16))}
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")} if folder.is_dir() else {"."}
-    if found - known:
-        raise UsageError(f"{folder} holds more than golden vectors, and would be replaced; give another name")
+    known = ("README.md", *INTERFACES, *(f"{name}.npy" for name in vectors(16)))
+    refusal = "holds more than golden vectors, and would be replaced"
+    check_replaceable_folder(folder, known, refusal, force=force)
 
 
 def write_golden(folder: Path, n_fft: int = N_FFT, *, force: bool = False) -> Path:

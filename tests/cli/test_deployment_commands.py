@@ -13,6 +13,7 @@ from cli_examples import fails_cleanly, run, succeeds
 
 from onnx_demucs_compiler import CompiledModel, loading
 from onnx_demucs_compiler.checking.verification import artifact_metadata
+from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.ort import bundle
 from onnx_demucs_compiler.runtime import Separator
 
@@ -150,7 +151,7 @@ def test_no_half_of_a_bundle(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises((bundle.CompilerError, KeyboardInterrupt)):
+    with pytest.raises((CompilerError, KeyboardInterrupt)):
         bundle.write_bundle(folder / "b", "two", artifact.read_bytes(), force=True)
     assert files(folder) == (["b"] if before else [])
     assert not before or (folder / "b" / "model.onnx").read_bytes() == b"old"
