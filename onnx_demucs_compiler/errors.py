@@ -21,6 +21,11 @@ class UsageError(CompilerError):
     exit_code = 2
 
 
+def in_words(error: OSError) -> str:
+    """The system's words for an error, or a store's, in one line."""
+    return error.strerror or " ".join(str(error).split())
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error, or else its class."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

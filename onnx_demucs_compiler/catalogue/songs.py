@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.catalogue.locations import Location, sizes_of
 from onnx_demucs_compiler.catalogue.outcomes import CatalogueSong
-from onnx_demucs_compiler.errors import CompilerError, UsageError
+from onnx_demucs_compiler.errors import CompilerError, UsageError, in_words
 from onnx_demucs_compiler.runtime.manifest import MANIFEST
 from onnx_demucs_compiler.runtime.songs import Song, find_songs, lines_of, listed_songs, may_be_song
 
@@ -73,8 +73,7 @@ def _below(folder: Location, out: Location) -> Iterator[CatalogueSong]:
     try:
         found = sorted(folder.below())
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise CompilerError(f"{folder}: the folder cannot be read ({reason})") from error
+        raise CompilerError(f"{folder}: the folder cannot be read ({in_words(error)})") from error
     stems = {path.parent for path, _ in found if path.name == MANIFEST}
     for path, size in found:
         location = folder / path.as_posix()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.catalogue.outcomes import CatalogueSong, SongOutcome
 from onnx_demucs_compiler.catalogue.scratch import remove_left, scratch
-from onnx_demucs_compiler.errors import CompilerError, first_line
+from onnx_demucs_compiler.errors import CompilerError, first_line, in_words
 from onnx_demucs_compiler.runtime import Encoding, Separator, Song
 from onnx_demucs_compiler.runtime.devices import CPU
 from onnx_demucs_compiler.runtime.manifest import MANIFEST, Manifest
@@ -129,7 +129,7 @@ class Worker:
                 time.sleep(HOLD_SECONDS)
                 told = f"{song.shown}: the disk of {self._machine} is full ({tempfile.gettempdir()})"
                 return SongOutcome(song.shown, error=told, full=True)
-            told = str(error) if isinstance(error, CompilerError) else f"{song.shown}: {_reason(error)}"
+            told = str(error) if isinstance(error, CompilerError) else f"{song.shown}: {in_words(error)}"
             return SongOutcome(song.shown, error=told)
         except MemoryError:
             return SongOutcome(song.shown, error=f"{song.shown}: {self._machine} has not enough memory")
@@ -207,7 +207,7 @@ class _Task:
         except FileNotFoundError as error:
             raise CompilerError(f"{self._song.shown}: no such file") from error
         except OSError as error:
-            raise CompilerError(f"{self._song.shown}: cannot be read ({_reason(error)})") from error
+            raise CompilerError(f"{self._song.shown}: cannot be read ({in_words(error)})") from error
 
     def _finished(self) -> Manifest | None:
         """The manifest of an earlier run whose stems are to be kept.
@@ -268,7 +268,7 @@ class _Task:
                     self._target.local.rmdir()
             if error.errno in FULL:
                 raise OutOfSpaceError(f"the disk is full: {self._target}") from None
-            reason = f"the stems cannot be written to {self._target} ({_reason(error)})"
+            reason = f"the stems cannot be written to {self._target} ({in_words(error)})"
             raise CompilerError(f"{self._song.shown}: {reason}") from error
 
     def _names(self) -> dict[str, str]:
@@ -300,8 +300,3 @@ def _is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _reason(error: OSError) -> str:
-    """The system's words for an error, or a store's, in one line."""
-    return error.strerror or " ".join(str(error).split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +84,6 @@ class SongReport:
 
 def _json(told: Mapping[str, Any]) -> str:
     """One line: paths are strings, and an SNR without end is null."""
-    snr = told["device"].get("snr_db")
-    finite = snr if snr is not None and math.isfinite(snr) else None
-    return json.dumps({**told, "device": {**told["device"], "snr_db": finite}}, default=str)
+    from onnx_demucs_compiler.checking.decibels import finite
+
+    return json.dumps(finite(told), default=str)
