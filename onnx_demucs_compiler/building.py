@@ -32,6 +32,7 @@ from onnx_demucs_compiler.tracing.graph_code import code_when_read
 from onnx_demucs_compiler.tracing.quiet import quiet
 from onnx_demucs_compiler.tracing.recurrent import lstm_by_shape
 from onnx_demucs_compiler.tracing.source import error_in_one_line
+from onnx_demucs_compiler.tracing.translations import translations_read_once
 from onnx_demucs_compiler.view.model_view import ModelView
 
 if TYPE_CHECKING:
@@ -100,7 +101,14 @@ class Lowered(NamedTuple):
 @contextmanager
 def building() -> Iterator[None]:
     """Keep torch.export fast and its shapes general."""
-    with garbage_kept(), code_when_read(), parents_only(), lstm_by_shape():
+    with (
+        garbage_kept(),
+        code_when_read(),
+        parents_only(),
+        translations_read_once(),
+        lstm_by_shape(),
+        overlap_add_by_shape(),
+    ):
         yield
 
 
@@ -182,7 +190,7 @@ def _traced(
     inputs, shapes = view.inputs(*example), view.dynamic_shapes()
     inputs = tuple(value.clone() for value in inputs)  # torch.export makes one input of a tensor given twice
     substitutes = rules.stage(Stage.SUBSTITUTE, options.made_for)
-    with substituted(source.module, substitutes, recorder), torch.no_grad(), overlap_add_by_shape():
+    with substituted(source.module, substitutes, recorder), torch.no_grad():
         return Traced(export(view.traced, inputs, shapes), shapes, view)
 
 
