@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 def overlap_add_by_shape() -> Iterator[None]:
     """While it lasts, tracing asks an overlap-add for its shape only.
 
-    torch.export learns the shape of ``aten.istft`` by tracing a decomposition of it. The overlap-add in
-    there, ``aten.unfold_backward``, is a Python loop over the samples of a hop, and takes most of a trace's
-    time for a result whose shape is one of its arguments.
+    torch.export learns the shape of ``aten.istft`` by tracing a decomposition of it, again in each later
+    pass over the program. The overlap-add in there, ``aten.unfold_backward``, is a Python loop over the
+    samples of a hop, and takes most of the time where the length is open, for a result whose shape is one
+    of its arguments.
     """
     with mock.patch.dict(decomposition_table, {torch.ops.aten.unfold_backward.default: _empty}):
         yield
