@@ -44,6 +44,7 @@ RUNTIME = (
     "tests/runtime/test_golden_vectors.py",
     "tests/runtime/test_many_songs.py",
     "tests/runtime/test_media.py",
+    "tests/runtime/test_openvino.py",
     "tests/runtime/test_separate_command.py",
     "tests/runtime/test_separate_process.py",
     "tests/runtime/test_separation_files.py",

@@ -90,12 +90,10 @@ def default_session(path: str, threads: int) -> Run:  # noqa: ARG001 - no option
 
 
 def openvino(path: str, threads: int) -> Run:
-    """A graph read by OpenVINO, in float32."""
-    import openvino as ov
+    """A graph of any interface in OpenVINO, as ``separate --runtime openvino`` opens it."""
+    from onnx_demucs_compiler.runtime.openvino import OPENVINO
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    compiled = ov.Core().compile_model(path, "CPU", settings)
-    return lambda mix: compiled({"mix": mix})["stems"]
+    return Graph(Path(path), threads, OPENVINO).run
 
 
 def torch_product(size: str, threads: int) -> Run:

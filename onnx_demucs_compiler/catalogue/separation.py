@@ -17,6 +17,8 @@ from onnx_demucs_compiler.catalogue.scratch import remove_left
 from onnx_demucs_compiler.catalogue.worker import Worker
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime import Song
+from onnx_demucs_compiler.runtime.devices import CPU
+from onnx_demucs_compiler.runtime.openvino import ONNXRUNTIME, check_runtime
 from onnx_demucs_compiler.runtime.output import DistinctNames
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def separate_catalogue(
     """
     check_installed()
     files, contents = read_model(model)
-    _check_wishes(files, contents, wishes)
+    _check_wishes(model, files, contents, wishes)
     if out.is_local and not out.local.absolute().parent.is_dir():
         raise CompilerError(f"cannot write to the output folder {out}: the folder above it does not exist")
     distinct, refused = _distinct(songs)
@@ -78,12 +80,13 @@ def separate_catalogue(
             remove_left(run, END_SECONDS)
 
 
-def _check_wishes(files: ModelFiles, contents: Mapping[str, bytes], wishes: Wishes) -> None:
+def _check_wishes(model: Location, files: ModelFiles, contents: Mapping[str, bytes], wishes: Wishes) -> None:
     """Fail before any song is begun.
 
-    On the CPU: a GPU may be on other machines only.
+    On the CPU, in ONNX Runtime: a GPU or OpenVINO may be on other machines only.
     """
-    here = replace(wishes, threads=1, device="cpu")
+    check_runtime(wishes.runtime, wishes.device, str(model), contents[model.name])
+    here = replace(wishes, threads=1, device=CPU.name, runtime=ONNXRUNTIME)
     separator = here.separator(files.place(lambda: contents))
     here.order(separator, Path()).stems(separator.metadata)
 

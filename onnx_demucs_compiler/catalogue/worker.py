@@ -18,6 +18,7 @@ from onnx_demucs_compiler.errors import CompilerError, first_line, in_words
 from onnx_demucs_compiler.runtime import Encoding, Separator, Song
 from onnx_demucs_compiler.runtime.devices import CPU
 from onnx_demucs_compiler.runtime.manifest import MANIFEST, Manifest
+from onnx_demucs_compiler.runtime.openvino import ONNXRUNTIME
 from onnx_demucs_compiler.runtime.output import check_targets, safe_name
 from onnx_demucs_compiler.runtime.pipeline import FULL
 
@@ -51,6 +52,7 @@ class Wishes:
     downmix: bool = False
     rate: Rate = "model"
     resume: bool = False
+    runtime: str = ONNXRUNTIME
     threads: int = 1
 
     def separator(self, model: Path) -> Separator:
@@ -63,7 +65,12 @@ class Wishes:
         """
         device = CPU.name if self.device == "auto" else self.device
         return Separator(
-            model, threads=self.threads, overlap=self.overlap, segment=self.segment, device=device
+            model,
+            threads=self.threads,
+            overlap=self.overlap,
+            segment=self.segment,
+            device=device,
+            runtime=self.runtime,
         )
 
     def order(self, separator: Separator, out: Path) -> Order:

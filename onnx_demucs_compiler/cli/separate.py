@@ -84,6 +84,10 @@ def separate(
             help="auto, cpu, cuda, tensorrt, coreml, directml, webgpu, xnnpack, or a plug-in's library.",
         ),
     ] = "auto",
+    runtime: Annotated[
+        Literal["onnxruntime", "openvino"],
+        typer.Option(help="Program that computes: ONNX Runtime, or OpenVINO on the CPU."),
+    ] = "onnxruntime",
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Threads to compute with.", show_default="usable cores"),
@@ -129,13 +133,17 @@ def separate(
         from onnx_demucs_compiler.cli.catalogue import separate_on_ray
 
         listed = None if song_list is None else _text_of(song_list)
-        wishes = Wishes(encoding, device, overlap, segment, two_stems, other_method, downmix, rate, resume)
+        wishes = Wishes(
+            encoding, device, overlap, segment, two_stems, other_method, downmix, rate, resume, runtime
+        )
         cluster = Cluster(ray_address, workers, threads)
         return separate_on_ray(model, songs or [], listed, out, wishes, cluster, report)
     _check_without_ray([model, *(songs or []), out], workers)
     named, found = _songs(map(Path, songs or []), song_list, Path(out))
     report.check()
-    separator = Separator(model, threads=threads, overlap=overlap, segment=segment, device=device)
+    separator = Separator(
+        model, threads=threads, overlap=overlap, segment=segment, device=device, runtime=runtime
+    )
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
     _check(named, separator.metadata.audio_channels, downmix=downmix)
 

@@ -45,6 +45,7 @@ class Device:
         helper: another provider, which takes what this one does not.
         own_threads: whether the provider has a pool of threads of its own, beside which ONNX Runtime's would
             only be in the way.
+        instead: what it is held against, and takes over where the two disagree.
     """
 
     name: str
@@ -56,6 +57,12 @@ class Device:
     options: Mapping[str, str] = field(default_factory=dict)
     helper: str = ""
     own_threads: bool = False
+    instead: str = "cpu"
+
+    @property
+    def version(self) -> str:
+        """Of what computes, beside ONNX Runtime's."""
+        return ""
 
     @property
     def is_available(self) -> bool:

@@ -64,13 +64,15 @@ class Graph:
             float32 ``[B, S, C, N]``.
 
         Raises:
-            CompilerError: onnxruntime fails.
+            CompilerError: the runtime fails.
         """
         count = len(mixes)
         filled = np.pad(mixes, ((0, self.batch - count), (0, 0), (0, 0)))
         feeds = dict(zip(self._names, self._interface.feeds(filled), strict=True))
         try:
             outputs = self._session.run(None, feeds)
+        except CompilerError:  # of another runtime
+            raise
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise CompilerError(f"onnxruntime cannot run the model ({in_one_line(error)})") from error
         return self._interface.stems(outputs)[:count]

@@ -28,9 +28,10 @@ from onnx_demucs_compiler.checking.decibels import (
     to_mix_db,
 )
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.runtime.devices import CPU, Device, DeviceError, find_device
+from onnx_demucs_compiler.runtime.devices import CPU, Device, DeviceError
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.manifest import FileRecord
+from onnx_demucs_compiler.runtime.openvino import ONNXRUNTIME, find_computing
 from onnx_demucs_compiler.runtime.user_cache import cache_folder
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/nvidia/version", "/sys/mo
 
 MOST_REMEMBERED = 100
 
+IN_WORDS = {CPU.name: "the CPU", ONNXRUNTIME: "ONNX Runtime"}
+
 
 @dataclass(frozen=True)
 class Health:
@@ -53,39 +56,45 @@ class Health:
     Attributes:
         device: the name of the one that was asked for.
         used: the name of the one that computes.
-        snr_db: of the worst stem, against the CPU; None where the device did not run.
-        reason: why the CPU computes instead; empty where it does not.
+        snr_db: of the worst stem, against :attr:`instead`; None where the device did not run.
+        reason: why that computes instead; empty where it does not.
+        instead: the name of what the device is held against.
     """
 
     device: str
     used: str
     snr_db: float | None = None
     reason: str = ""
+    instead: str = CPU.name
 
     @property
     def line(self) -> str:
         """The outcome in words; empty for the CPU."""
+        instead = IN_WORDS[self.instead]
         if self.reason:
-            return f"{self.device} is not used: {self.reason}; the CPU takes over"
+            return f"{self.device} is not used: {self.reason}; {instead} takes over"
         if self.snr_db is None:
             return ""
         figure = "exactly as" if math.isinf(self.snr_db) else f"{self.snr_db:.1f} dB SNR against"
-        return f"{self.device}: {figure} the CPU on one segment"
+        return f"{self.device}: {figure} {instead} on one segment"
 
 
-def open_healthy(path: Path, threads: int | None, name: str) -> tuple[Graph, Health]:
-    """Open an artifact on a device, or else on the CPU.
+def open_healthy(
+    path: Path, threads: int | None, name: str, runtime: str = ONNXRUNTIME
+) -> tuple[Graph, Health]:
+    """Open an artifact on a device, or else with ONNX Runtime's CPU.
 
     Args:
         path: an ``.onnx`` or ``.ort`` file.
         threads: how many an operator may use; those of :func:`~.cores.usable_cores` when None.
         name: of the device; see :func:`~.devices.find_device`.
+        runtime: of :data:`~.openvino.RUNTIMES`.
 
     Raises:
         CompilerError: the artifact cannot be opened.
-        UsageError: there is no such device, or no provider for it is installed.
+        UsageError: there is no such device or runtime, or it is not installed; or they exclude each other.
     """
-    device = find_device(name)
+    device = find_computing(runtime, name, path)
     if device is CPU:
         return Graph(path, threads), Health(device.name, device.name)
     key = _key(path, device)
@@ -99,16 +108,17 @@ def open_healthy(path: Path, threads: int | None, name: str) -> tuple[Graph, Hea
                 _remember(key, known)
             reason = _reason(device, known)
             if not reason:
-                return graph, Health(device.name, device.name, known)
+                return graph, Health(device.name, device.name, known, instead=device.instead)
         except DeviceError as error:
             reason = str(error)
-    return Graph(path, threads), Health(device.name, CPU.name, known, reason)
+    return Graph(path, threads), Health(device.name, device.instead, known, reason, device.instead)
 
 
 def _reason(device: Device, snr: float) -> str:
     if nan_lowest(snr) >= device.floor_db:
         return ""
-    return f"its stems are {snr:.1f} dB SNR against the CPU, and {device.floor_db:g} are needed"
+    against = IN_WORDS[device.instead]
+    return f"its stems are {snr:.1f} dB SNR against {against}, and {device.floor_db:g} are needed"
 
 
 def agreement_db(graph: Graph, reference: Graph) -> float:
@@ -151,7 +161,7 @@ def _key(path: Path, device: Device) -> str:
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     weights = path.with_name(f"{path.name}.data")
     files = [FileRecord.of(file).sha256 for file in (path, weights) if file.is_file()]
-    told = [onnxruntime.__version__, platform.platform(), *_hardware(), *_drivers()]
+    told = [onnxruntime.__version__, device.version, platform.platform(), *_hardware(), *_drivers()]
     facts = [*files, device.name, device.provider, dict(device.options), *told]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
 

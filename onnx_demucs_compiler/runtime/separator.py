@@ -65,6 +65,7 @@ class Separator:
         overlap: float | None = None,
         segment: float | None = None,
         device: str = "cpu",
+        runtime: str = "onnxruntime",
     ) -> None:
         """Load an artifact.
 
@@ -78,14 +79,16 @@ class Separator:
             device: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, ``coreml``, ``directml``, ``webgpu``,
                 ``xnnpack``, or the path of a plug-in provider. It is held against the CPU first, which takes
                 over where the two disagree; :attr:`health` says so.
+            runtime: ``onnxruntime`` or, on the CPU and for ``.onnx`` files, ``openvino``, which is held
+                against ONNX Runtime in the same way.
 
         Raises:
             CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
             UsageError: the overlap is out of range, or another than a track graph has; or the graph does not
-                take segments of that length; or there is no such device, or no provider for it is
-                installed.
+                take segments of that length; or there is no such device or runtime, it is not installed, or
+                the two exclude each other.
         """
-        self._graph, self.health = open_healthy(Path(model), threads, device)
+        self._graph, self.health = open_healthy(Path(model), threads, device, runtime)
         self.metadata = self._graph.metadata
         self._means = means_of(self.metadata)
         self._segment = self.metadata.segment if segment is None else self._segment_of(segment)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from command_line import run
@@ -28,3 +29,35 @@ def test_a_missing_extra_is_named(artifact: Path, library: Path, monkeypatch: py
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
     assert line.startswith("error: --ray needs Ray: pip install 'onnx-demucs-runtime[ray]'")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (
+            "tiny.onnx",
+            ["--device", "cuda"],
+            "device cuda is one of ONNX Runtime's, and openvino is on the CPU",
+        ),
+        ("tiny.ort", [], "tiny.ort is in ORT format, which only ONNX Runtime reads; give the .onnx file"),
+    ],
+)
+def test_what_openvino_cannot_do(
+    name: str,
+    arguments: list[str],
+    message: str,
+    artifact: Path,
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("ray", "ray.data"):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = tmp_path / name
+    model.write_bytes(artifact.read_bytes() if name == "tiny.onnx" else b"\x20\0\0\0ORTM and more")
+    result = run("separate", model, library, "--ray", "--runtime", "openvino", *arguments)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert message in line
+    assert str(tmp_path / "cache") not in line

@@ -17,6 +17,7 @@ from onnx_demucs_compiler.catalogue.model_files import read_model
 from onnx_demucs_compiler.catalogue.scratch import PREFIX, remove_left, scratch
 from onnx_demucs_compiler.catalogue.worker import ATTEMPTS, Worker
 from onnx_demucs_compiler.runtime import Encoding, Separator
+from onnx_demucs_compiler.runtime.openvino import OpenVino
 
 WISHES = Wishes(Encoding())
 Make = Callable[..., Worker]
@@ -173,3 +174,12 @@ def test_folders_of_dead_workers_are_removed(temporary: Path) -> None:
         remove_left()
         assert left_over(temporary) == [lent.name]
     assert left_over(temporary) == []
+
+
+def test_a_machine_without_openvino(
+    make: Make, songs: list[CatalogueSong], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenVino, "is_available", False)
+    outcome = make(replace(WISHES, runtime="openvino")).separate(songs[0])
+    assert outcome.stops
+    assert "cannot work: runtime openvino needs a package that is not installed" in outcome.error

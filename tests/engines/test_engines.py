@@ -4,13 +4,14 @@ from pathlib import Path
 
 import onnx
 import pytest
+from environments import installed
 from onnx import parser
 from small_model import SAMPLES, small_model
 
 from onnx_demucs_compiler import compile
 from onnx_demucs_compiler.checking.other_engine import compare
 from onnx_demucs_compiler.contracts import lint
-from onnx_demucs_compiler.engines import ENGINES, interpreter
+from onnx_demucs_compiler.engines import ENGINES
 from onnx_demucs_compiler.engines.process import EngineError
 
 PORTS = f"planted (float[1,2,{SAMPLES}] mix) => (float[1,2,{SAMPLES}] heard)"
@@ -50,12 +51,6 @@ def planted(model: onnx.ModelProto, text: str) -> onnx.ModelProto:
     copy.graph.initializer.extend(graph.initializer)
     onnx.checker.check_model(copy)
     return copy
-
-
-def installed(name: str) -> str:
-    if "build" not in Path(interpreter(name)).parts:
-        pytest.skip(f"build/engines/{name} is missing: python benchmarks/engines/install.py {name}")
-    return name
 
 
 def broken(path: Path, engine: str) -> list[str]:

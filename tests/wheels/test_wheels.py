@@ -112,6 +112,7 @@ def test_the_wheels_go_together(wheels: dict[str, Path]) -> None:
     assert ours == [
         f"onnx-demucs-runtime=={__version__}",
         f"onnx-demucs-runtime[media]=={__version__}; extra == 'media'",
+        f"onnx-demucs-runtime[openvino]=={__version__}; extra == 'openvino'",
         f"onnx-demucs-runtime[ray]=={__version__}; extra == 'ray'",
     ]
     assert (ROOT / "LICENSE").read_bytes() == (ROOT / "runtime" / "LICENSE").read_bytes()
