@@ -50,6 +50,22 @@ class Complex(nn.Module):
         return torch.fft.irfft(z.square().mT @ z, n=600)
 
 
+class Masked(nn.Module):
+    """Not Demucs: sources by masks that add up to one, after attention written as sums over products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv1d(1, 8, 16, stride=8), nn.PReLU(), nn.Conv1d(8, 16, 1), nn.PReLU(16)
+        )
+
+    def forward(self, mix: Tensor) -> Tensor:
+        features = self.features(mix)
+        scores = torch.einsum("bct,bcs->bts", features, features)
+        attended = torch.einsum("bts,bcs->bct", scores.softmax(-1), features)
+        return attended.unflatten(1, (2, 8)).softmax(1)
+
+
 def small_hdemucs() -> nn.Module:
     """An LSTM and LocalState in the layer over time, bands of frequencies, masks of magnitudes."""
     return HDemucs(
@@ -86,6 +102,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "small-htdemucs-fold-weights": (small_htdemucs, {"fold_weights": True}),
     "complex": (Complex, {"example_input": torch.zeros(1, 1, 4800)}),
     "convolutions-web": (Convolutions, {"target": "web", "example_input": torch.zeros(1, 32, 9, 12)}),
+    "masked": (Masked, {"example_input": torch.zeros(1, 1, 648)}),
     "not-demucs": (Interleaved, {"example_input": torch.zeros(1, 1, HOP * (FRAMES - 1))}),
 }
 """What to build, and how to compile it, by the name of its golden file."""
