@@ -203,8 +203,8 @@ class Report:
         warnings: what the user should know though the work went on, one line each.
         operator_seconds: time of one run in ONNX Runtime by operator, those it fuses by the names it gives
             them; empty where the compile was not profiled.
-        decided: the model's lines with a condition or a number that no input reaches and that the example
-            decided, where a trace without numbers failed at them.
+        decided: the model's lines with a condition or a number that no input reaches, or a check of an input
+            that can only raise, which the example decided where a trace without numbers failed at them.
         memory: what the process held during each step; empty where the system does not tell.
     """
 

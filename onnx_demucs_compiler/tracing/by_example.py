@@ -2,6 +2,7 @@
 
 A plain trace has tensors without numbers. ``if (window < eps).any()`` and ``torch.arange(n).tolist()`` stop
 it, although no input reaches them. ``torch.export.draft_export`` carries the numbers of the example along.
+Of an input it may decide checks alone, which the example passes: ``assert (padded == x).all()``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from onnx_demucs_compiler.errors import CompilerError
-from onnx_demucs_compiler.tracing.source import called_at, source_line
+from onnx_demucs_compiler.tracing.source import called_at, only_checks, source_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,7 +86,10 @@ def _plain(tensor: Any) -> Any:
 
 
 def decided_lines(program: ExportedProgram) -> tuple[str, ...]:
-    """The model's lines that the example decided, of constants and weights alone."""
+    """The model's lines that the example decided.
+
+    They are about constants and weights, or check an input.
+    """
     lines: tuple[str, ...] = program.graph_module.meta.get(DECIDED, ())
     return lines
 
@@ -103,7 +107,7 @@ def _refuse_of_inputs(program: ExportedProgram, decisions: Iterable[Node]) -> No
     placeholders = program.graph.find_nodes(op="placeholder")
     reached = _reached(node for node in placeholders if node.name in given)
     for node in decisions:
-        if node in reached:
+        if node in reached and not only_checks(node):
             raise CompilerError(
                 "the numbers of an input decide what runs, and a graph runs the same for all inputs; "
                 f"{called_at(node)}"

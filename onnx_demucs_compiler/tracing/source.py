@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import linecache
 import sysconfig
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import torch
 
@@ -65,13 +66,51 @@ def source_line(node: Node) -> str:
 
 
 def _innermost_line(stack_trace: str) -> str:
+    place = _innermost_place(stack_trace)
+    return f"{place.path.rpartition('/')[2]}:{place.line}: {place.code}" if place else ""
+
+
+class _Place(NamedTuple):
+    path: str
+    line: int
+    code: str
+
+
+def _innermost_place(stack_trace: str) -> _Place | None:
     frames = stack_trace.replace("\\", "/").split('File "')[1:]
     own = [frame for frame in frames if not frame.startswith(_TORCH)]
     if not own:
-        return ""
+        return None
     where, _, code = own[-1].partition("\n")
     path, _, rest = where.partition('", line ')
-    return f"{path.rpartition('/')[2]}:{rest.partition(',')[0]}: {code.strip()}"
+    return _Place(path, int(rest.partition(",")[0]), code.strip())
+
+
+def only_checks(node: Node) -> bool:
+    """True where the model's line is a condition that can only raise.
+
+    It is that of an ``assert``, or of an ``if`` that holds nothing but a ``raise``.
+    """
+    place = _innermost_place(node.stack_trace or "")
+    if place is None:
+        return False
+    try:
+        tree = ast.parse("".join(linecache.getlines(place.path)))
+    except (SyntaxError, ValueError):
+        return False
+    return any(
+        statement.test.lineno <= place.line <= (statement.test.end_lineno or 0)
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.Assert) or _raises(statement)
+    )
+
+
+def _raises(statement: ast.AST) -> TypeGuard[ast.If]:
+    return (
+        isinstance(statement, ast.If)
+        and not statement.orelse
+        and all(isinstance(each, ast.Raise) for each in statement.body)
+    )
 
 
 def error_in_one_line(error: BaseException) -> str:

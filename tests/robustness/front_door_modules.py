@@ -10,6 +10,7 @@ import torch
 from module_cases import ModuleCases
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
 
 CASES = ModuleCases()
 
@@ -498,6 +499,36 @@ class BranchOnData(PackedWeights):
         self.cache["bank"] = x * 2
         self.bank = [x * 2]
         return self.bank[0] if x.mean() > 0 else x
+
+
+@CASES.add((1, 2, 64))
+class ChecksItsInput(nn.Module):
+    """Branches on numbers of an input that can only raise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (4, 4), "reflect")
+        assert (padded[..., 4:-4] == x).all()
+        if (
+            x.abs()  # a condition of several lines
+            > 1e6
+        ).any():
+            raise ValueError("too loud")
+        return 2 * padded
+
+
+@CASES.add(
+    (1, 2, 64),
+    error="the numbers of an input decide what runs, and a graph runs the same for all inputs; the model "
+    "calls it at front_door_modules.py:…: if x.mean() > 2:",
+)
+class RaisesOrNot(nn.Module):
+    """A branch of an input that raises, and has another side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.mean() > 2:
+            raise ValueError("too loud")
+        else:
+            return 2 * x
 
 
 @CASES.add((1, 1, 64), error=f"torch.export cannot trace CallsNumPy: …; {HERE}: return torch.from_numpy(…")
