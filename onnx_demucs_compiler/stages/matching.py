@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from onnx_ir.passes import common as passes
@@ -33,12 +34,28 @@ def replace_matches(model: ir.Model, rule: Rule, options: Options, firings: Firi
         CompilerError: it would fire for ever.
     """
     watch = _Watch(firings, max(LEAST_CHAIN, node_count(model)))
-    patterns = RewriteRuleSet([watch.over(pattern) for pattern in _patterns(rule, options)])
+    patterns = RewriteRuleSet([by_operator(watch.over(pattern)) for pattern in _patterns(rule, options)])
     while patterns.apply_to_model(model):
         DropIdentities()(model)
         passes.RemoveUnusedNodesPass()(model)
         infer_shapes(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+
+
+def by_operator(pattern: RewriteRule) -> RewriteRule:
+    """A copy of a pattern that is tried on nodes of its last operator only.
+
+    onnxscript's matcher begins an account of every node, and a pattern of several outputs sorts the whole
+    graph for each.
+    """
+    tried, rewrite = copy.copy(pattern), pattern.try_rewrite
+    last = pattern._target_pattern.output_nodes[0].op
+
+    def try_rewrite(model: ir.Model, graph: Any, node: ir.Node, **options: Any) -> Any:
+        return rewrite(model, graph, node, **options) if last.matches(node.op_type) else None
+
+    tried.try_rewrite = try_rewrite
+    return tried
 
 
 def _patterns(rule: Rule, options: Options) -> list[RewriteRule]:

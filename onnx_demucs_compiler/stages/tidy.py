@@ -17,6 +17,7 @@ from onnxscript.rewriter.rules import common as rules
 
 from onnx_demucs_compiler.graph.identities import DropIdentities
 from onnx_demucs_compiler.graph.weights import may_fold, store_as_used
+from onnx_demucs_compiler.stages.matching import by_operator
 
 if TYPE_CHECKING:
     from onnxscript.rewriter import RewriteRule
@@ -56,9 +57,10 @@ def tidy(model: ir.Model) -> None:
     Nothing large is stored a second time in another layout, and weights keep their names.
     """
     passes.InlinePass()(model)
+    tried = RewriteRuleSet([by_operator(rule) for rule in TIDY_RULES])
     for _ in range(ROUNDS):
         fold_constants_ir(model, onnx_shape_inference=True, should_fold=may_fold)
-        RewriteRuleSet(TIDY_RULES).apply_to_model(model)
+        tried.apply_to_model(model)
         DropIdentities()(model)
         passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

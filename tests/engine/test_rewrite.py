@@ -9,7 +9,7 @@ import pytest
 import torch
 from engine_examples import make_rule, two_stems
 from onnxscript import opset18 as op
-from onnxscript.rewriter import MatchResult
+from onnxscript.rewriter import MatchResult, RewriteRuleSet
 from onnxscript.rewriter.pattern import RewriteRuleClassBase
 from torch import nn
 
@@ -20,6 +20,7 @@ from onnx_demucs_compiler.report import Recorder
 from onnx_demucs_compiler.rules import RULE_KEY, Refusal, Stage
 from onnx_demucs_compiler.rules.ruleset import RuleSet
 from onnx_demucs_compiler.stages.driver import apply_rules
+from onnx_demucs_compiler.stages.matching import by_operator
 from onnx_demucs_compiler.stages.rewrite import apply_rewrites
 from onnx_demucs_compiler.stages.surgery import surgeon
 from onnx_demucs_compiler.tracing.source import SCOPES, STACK_TRACE
@@ -54,6 +55,22 @@ class NegatedTwice(RewriteRuleClassBase):
 
 def negated_twice() -> Any:
     return make_rule("negated-twice", Stage.REWRITE, implementation=NegatedTwice)
+
+
+def test_a_pattern_is_tried_where_its_last_operator_is() -> None:
+    tried = []
+
+    pattern = NegatedTwice.rule()
+    rewrite = pattern.try_rewrite
+
+    def told(model: ir.Model, graph: Any, node: ir.Node, **options: Any) -> Any:
+        tried.append(node.op_type)
+        return rewrite(model, graph, node, **options)
+
+    pattern.try_rewrite = told
+    model = ir.from_onnx_text(GRAPH)
+    assert RewriteRuleSet([by_operator(pattern)]).apply_to_model(model) == 1
+    assert tried == ["Neg"] * len(tried)
 
 
 def types(model: ir.Model) -> list[str]:
