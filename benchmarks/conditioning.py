@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.checking.fidelity import probe_signals, run_eager
-from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+from onnx_demucs_compiler.cli.excerpt import excerpt_signals
 from onnx_demucs_compiler.loading import load_model
 from onnx_demucs_compiler.loading.families.demucs.length import set_length
 
@@ -22,13 +22,14 @@ def main() -> None:
     parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--model", default="htdemucs")
     parser.add_argument("--length", type=int, default="segment", help="samples; the model's own segment")
-    parser.add_argument("--audio", type=Path, help="measure on this audio as well")
+    parser.add_argument("--audio", type=Path, nargs="*", default=[], help="measure on these as well")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
         source = set_length(load_model(f"untrained:{arguments.model}?seed={seed}"), arguments.length)
         double = copy.deepcopy(source.module).double()
         signals = probe_signals(source.example(), source.sample_rate)
-        signals |= {name: (value,) for name, value in excerpt_signal(arguments.audio, source).items()}
+        excerpts = excerpt_signals(arguments.audio, source, "segment")
+        signals |= {name: (value,) for name, value in excerpts.items()}
         for name, values in signals.items():
             if name == "silence":
                 continue

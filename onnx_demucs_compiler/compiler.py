@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from math import isfinite
 from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import onnx
@@ -11,7 +12,9 @@ from onnx_demucs_compiler.artifact.compiled import CompiledModel, serialized
 from onnx_demucs_compiler.artifact.digest import digest
 from onnx_demucs_compiler.building import EXPORTED_WITH, Subject, build, metadata_of
 from onnx_demucs_compiler.checking.fidelity import Gate, References, probe_signals
-from onnx_demucs_compiler.checking.quantisation import search, speedup
+from onnx_demucs_compiler.checking.grouping import Choice
+from onnx_demucs_compiler.checking.promises import check_alone, promise_named
+from onnx_demucs_compiler.checking.quantisation import Quantiser, account, no_gain, options_for, speedup
 from onnx_demucs_compiler.checking.timing import seconds_by_operator
 from onnx_demucs_compiler.emit.pipeline import check_emittable
 from onnx_demucs_compiler.emit.pipeline import emit as emit_model
@@ -23,7 +26,7 @@ from onnx_demucs_compiler.graph.measure import (
     node_count,
     operator_histogram,
 )
-from onnx_demucs_compiler.graph.storage import LOSSLESS, ROUNDED, stored_bytes
+from onnx_demucs_compiler.graph.storage import COMPUTED, INT8, LOSSLESS, ROUNDED, STORED, stored_bytes
 from onnx_demucs_compiler.graph.weights import weight_bytes
 from onnx_demucs_compiler.loading import SourceModel, as_source_model, family_of
 from onnx_demucs_compiler.observe.blame import VerifyEach
@@ -60,6 +63,7 @@ class Choices(TypedDict, total=False):
     interface: str
     stems: tuple[str, ...] | None
     precision: str
+    quality: str | None
     opset: int | None
     batch: int | str
     length: int | str
@@ -112,6 +116,7 @@ def compile(  # noqa: A001
     interface: str = "waveform",
     stems: tuple[str, ...] | None = None,
     precision: str | None = None,
+    quality: str | None = None,
     opset: int | None = None,
     batch: int | str = 1,
     length: int | str = "segment",
@@ -157,6 +162,9 @@ def compile(  # noqa: A001
             ``"int8"``, as many weights in eight bits as keep ``min_snr_db``; for ``emit="mlpackage"``
             ``"fp32"`` or ``"fp16"``, computed in half precision. When None what the target prefers: float32,
             or for ``"web"`` float16 for what it says exactly and float32 for the rest.
+        quality: a promise (:mod:`onnx_demucs_compiler.checking.promises`) in place of ``precision`` and
+            ``min_snr_db``: ``"exact"``, float32 under its gate; ``"careful"`` and ``"fast"``, as fast as can
+            be with an error to the mix of at most -45 and -36 dB, measured on ``extra_signals`` too.
         opset: of ``ai.onnx``, 17 to 26; 18 when None.
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
@@ -209,10 +217,16 @@ def compile(  # noqa: A001
         other_method=other_method,
         fold_weights=fold_weights,
         weights_license=weights_license,
+        quality=quality,
     )
     if precision is None:
         preferred = options.made_for.precision
         options = replace(options, precision=preferred, lossless=preferred != "fp32")
+    promise = promise_named(quality) if quality else None
+    if promise:
+        check_alone(precision, min_snr_db, verify=verify)
+        if promise.reduced:
+            options = replace(options, precision="int8")
     asked = Gate.of(options.precision, min_snr_db)
     if precision == "int8" and not verify:
         raise UsageError("precision=int8 is chosen by measuring; leave out verify=False")
@@ -258,18 +272,24 @@ def compile(  # noqa: A001
         with recorder.step("reference"):
             references = References(view, signals, call)
     plain: ir.Model | None = None
-    if precision == "int8" and references:
+    choice = Choice()
+    if options.precision == "int8" and references:
         with recorder.step("quantise"):
             plain = graph.clone()
-            options = replace(options, keep=search(graph, storing, options, references, asked.min_snr_db))
+            if promise:
+                options, choice = options_for(promise, graph, storing, options, references)
+            else:
+                choice = Quantiser(graph, storing, options, references).smallest(asked)
+                options = replace(options, keep=choice.keep)
     with recorder.step("store"), quiet():
         apply_rules(graph, storing, options, recorder)
     with recorder.step("finish"), quiet():
         restate_in_opset(graph, options.opset)
-        stored = stored_bytes(graph)
+        stored, computed = stored_bytes(graph), _computed(graph)
         proto = finish(graph, source.name)
-        if options.lossless and LOSSLESS not in stored:
-            options = replace(options, precision="fp32")
+        if options.lossless or promise:
+            options = replace(options, precision=_precision_of(stored))
+        gate = promise.gate if promise else Gate.of(options.precision, min_snr_db, rounded=ROUNDED in stored)
         metadata = replace(
             metadata_of(view, recorder, EXPORTED_WITH),
             precision=options.precision,
@@ -277,13 +297,14 @@ def compile(  # noqa: A001
             providers=providers_of(proto, options.made_for),
             digest=digest(proto),
             stopped_after=stop_after or "",
+            quality=quality or "",
+            promise=gate.words if promise else "",
         )
         onnx.helper.set_model_props(proto, dict(sorted(metadata.to_props().items())))
         data = serialized(proto)
         # In another opset an operator's revision is what was asked for, whoever put it in.
         own = [rule.name for rule in bundled()] if options.opset == DEFAULT_OPSET else []
         breaches = tuple(held_to_contract(proto, len(data), options.made_for, own))
-    gate = Gate.of(options.precision, min_snr_db, rounded=ROUNDED in stored)
     measurements: tuple[Measurement, ...] = ()
 
     def falls() -> tuple[str, ...]:
@@ -300,6 +321,7 @@ def compile(  # noqa: A001
     if profile:
         with recorder.step("profile"):
             operator_seconds = seconds_by_operator(data, view.inputs(*view.probe()))
+    speed = speedup(references, plain, data) if references and plain else None
     report = Report(
         model=source.name,
         provenance=source.provenance,
@@ -317,8 +339,11 @@ def compile(  # noqa: A001
         opset=options.opset,
         ir_version=proto.ir_version,
         fidelity=measurements,
-        min_snr_db=gate.min_snr_db if verify else None,
-        speedup=speedup(references, plain, data) if references and plain else None,
+        min_snr_db=gate.min_snr_db if verify and isfinite(gate.min_snr_db) else None,
+        promise=gate.words if promise else "",
+        chosen=account(promise, computed, choice, measurements) if promise else "",
+        groups=choice.groups,
+        speedup=speed,
         parity=tuple(each.parity) if each else (),
         decided=recorder.decided,
         warnings=(
@@ -326,12 +351,25 @@ def compile(  # noqa: A001
             *breaches,
             *_partial(stop_after),
             *gate.warnings(measurements),
+            *(no_gain(promise, speed) if promise and speed is not None else ()),
             *falls(),
         ),
         operator_seconds=operator_seconds,
         memory=recorder.memory.samples(),
     )
     return CompiledModel(proto, metadata, report)
+
+
+def _precision_of(stored: Mapping[str, int]) -> str:
+    """The precision by which weights are stored."""
+    if INT8 in stored or COMPUTED in stored:
+        return "int8"
+    return "fp16-weights" if LOSSLESS in stored or ROUNDED in stored else "fp32"
+
+
+def _computed(graph: ir.Model) -> int:
+    """The number of weights that are computed with in eight bits."""
+    return sum(value.metadata_props.get(STORED) == COMPUTED for value in graph.graph.initializers.values())
 
 
 def _partial(stop_after: str | None) -> tuple[str, ...]:

@@ -29,7 +29,10 @@ int8 leaves to float16 what it must not round; fp16 computes in half precision, 
 
 PRECISIONS = tuple(STORED_AS)
 
-ON_ONNX = ("target", "opset", "track", "stems", "two_stems", "fold_weights")
+QUALITIES = ("exact", "careful", "fast")
+"""What can be promised of stems, by name (:mod:`onnx_demucs_compiler.checking.promises`)."""
+
+ON_ONNX = ("target", "opset", "track", "stems", "two_stems", "fold_weights", "quality")
 """The options whose work is done on the ONNX graph."""
 
 LARGEST = 2**31 - 1
@@ -45,7 +48,8 @@ class Options:
         emit: the format to make in place of an ONNX file, from the program after DECOMPOSE.
         interface: which cut of the graph is the artifact.
         precision: how weights are stored and computed with.
-        lossless: with ``fp16-weights``, whether only what float16 says exactly is stored in it.
+        lossless: whether only what float16 says exactly is stored in it.
+        quality: what is promised of the stems, where the precision follows from that.
         opset: version of the ``ai.onnx`` operator set.
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
         length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
@@ -65,6 +69,7 @@ class Options:
     interface: str = "waveform"
     precision: str = "fp32"
     lossless: bool = False
+    quality: str | None = None
     opset: int = DEFAULT_OPSET
     batch: int | str = 1
     length: int | str = "segment"
@@ -83,6 +88,8 @@ class Options:
         _one_of("target", self.target, tuple(TARGETS))
         _one_of("interface", self.interface, tuple(INTERFACES))
         _one_of("precision", self.precision, PRECISIONS)
+        if self.quality is not None:
+            _one_of("quality", self.quality, QUALITIES)
         _one_of("opset", self.opset, tuple(OPSETS))
         _one_of("fold_weights", self.fold_weights, (False, True))
         self._check_length()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from onnx_demucs_compiler.checking.fidelity import Measurement
+    from onnx_demucs_compiler.checking.grouping import Group
     from onnx_demucs_compiler.observe.memory import MemorySample
     from onnx_demucs_compiler.rules.rule import Rule
     from onnx_demucs_compiler.tracing.source import Origin
@@ -196,9 +197,13 @@ class Report:
         opset: its ``ai.onnx`` opset.
         ir_version: its ONNX IR version.
         fidelity: SNR per signal and output, empty when verification was skipped.
-        min_snr_db: the gate that the fidelity passed, ``None`` when verification was skipped.
-        speedup: with ``int8``, how many times as fast as in float32 one run is on the machine that compiled;
-            ``None`` for others.
+        min_snr_db: the gate that the fidelity passed, ``None`` when verification was skipped or a quality
+            asks for no SNR.
+        promise: with a quality, all that it asks for, in words; empty for others.
+        chosen: with a quality, what was chosen and why, in words; empty for others.
+        groups: of weights, as the search for eight bits tried them; none where nothing had to be tried.
+        speedup: with ``int8`` or a quality that allows it, how many times as fast as in float32 one run is on
+            the machine that compiled; ``None`` for others.
         parity: after every rule, with ``verify_each``.
         warnings: what the user should know though the work went on, one line each.
         operator_seconds: time of one run in ONNX Runtime by operator, those it fuses by the names it gives
@@ -225,6 +230,9 @@ class Report:
     ir_version: int = 0
     fidelity: tuple[Measurement, ...] = field(default=())
     min_snr_db: float | None = None
+    promise: str = ""
+    chosen: str = ""
+    groups: tuple[Group, ...] = ()
     speedup: float | None = None
     parity: tuple[Parity, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -69,6 +69,9 @@ class ArtifactMetadata:
             normalised mix.
         hop: samples that an open length is a multiple of; 0 where the length is fixed.
         shortest: the least samples of an open length; 0 where it is fixed.
+        quality: what was promised of the stems when it was compiled: ``exact``, ``careful`` or ``fast``;
+            empty where a precision or a gate was asked for, or neither.
+        promise: the same in words and dB.
     """
 
     sources: tuple[str, ...]
@@ -100,6 +103,8 @@ class ArtifactMetadata:
     fade_step: int = 0
     hop: int = 0
     shortest: int = 0
+    quality: str = ""
+    promise: str = ""
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -135,6 +140,7 @@ class ArtifactMetadata:
             **({"license": self.weights_license} if self.weights_license else {}),
             **({PREFIX + "fade_step": str(self.fade_step)} if self.fade_step else {}),
             **({PREFIX + "hop": str(self.hop), PREFIX + "shortest": str(self.shortest)} if self.hop else {}),
+            **({PREFIX + "quality": self.quality, PREFIX + "promise": self.promise} if self.quality else {}),
         }
 
     def _unblend(self) -> dict[str, str]:
@@ -205,6 +211,8 @@ class ArtifactMetadata:
                 fade_step=int(props.get(PREFIX + "fade_step", "0")),
                 hop=int(props.get(PREFIX + "hop", "0")),
                 shortest=int(props.get(PREFIX + "shortest", "0")),
+                quality=props.get(PREFIX + "quality", ""),
+                promise=props.get(PREFIX + "promise", ""),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise CompilerError(

@@ -120,24 +120,40 @@ class Measurement:
         return not self.torch_snr_db >= self.snr_db - SUSPICIOUS_DB
 
     @property
+    def torch_error_to_mix_db(self) -> float:
+        """The error to the mix of PyTorch in float32."""
+        return self.reference_to_mix_db - self.torch_snr_db
+
+    @property
+    def rightly_silent(self) -> bool:
+        """True if the reference is silent, and the output is, too."""
+        return self.silent and self.max_abs_error < SILENT
+
+    @property
     def only_peak_counts(self) -> bool:
         """True if the reference is silent and there is no mix either."""
         return self.silent and not self.absent
 
     def passes(self, min_snr_db: float) -> bool:
         """True if the output is rightly silent, or else reaches the gate."""
-        if self.silent and self.max_abs_error < SILENT:
-            return True
-        return not self.only_peak_counts and self.gated_db >= min_snr_db
+        return self.rightly_silent or (not self.only_peak_counts and self.gated_db >= min_snr_db)
 
-    def shortfall(self, wanted_db: float) -> str:
-        """In words, what was found where so much was wanted."""
+    @property
+    def without_figure(self) -> str:
+        """The fault of an output without a figure; else empty."""
         name = f"{self.output} on {self.signal}"
         if math.isnan(self.snr_db):
             also = ", as the model's own is" if math.isnan(self.torch_snr_db) else ""
             return f"{name} is in part NaN or infinite{also}"
         if self.only_peak_counts:
             return f"{name} peaks at {self.max_abs_error:.1e} where the model is silent"
+        return ""
+
+    def shortfall(self, wanted_db: float) -> str:
+        """In words, what was found where so much was wanted."""
+        name = f"{self.output} on {self.signal}"
+        if self.without_figure:
+            return self.without_figure
         if self.absent:
             return (
                 f"{name} is absent ({self.reference_to_mix_db:.1f} dB to the mix), and its error is "
@@ -149,6 +165,13 @@ class Measurement:
             f"{self.torch_snr_db:.1f} dB), below the gate of {round(wanted_db, 1):g} dB"
         )
 
+    def excess(self, limit_db: float) -> str:
+        """In words, an error to the mix that is above the limit."""
+        return (
+            f"the error of {self.output} on {self.signal} is {self.error_to_mix_db:.1f} dB to the mix "
+            f"(PyTorch float32: {self.torch_error_to_mix_db:.1f} dB), above the gate of {limit_db:g} dB"
+        )
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -157,15 +180,19 @@ class Gate:
     It applies to SNR, or where a stem is absent to its error below the mix.
 
     Attributes:
-        min_snr_db: in dB.
+        min_snr_db: in dB; minus infinite where the error to the mix alone is asked for.
         follows_torch: where PyTorch's own float32 comes within :data:`ALLOWANCE_DB` of the gate or below
             it, ask for no more than its figure less that allowance, but never for less than
             :data:`FLOOR_DB`: some weights and signals amplify every rounding, and no graph can be held to
             more than the model itself keeps.
+        max_error_to_mix_db: the largest error to the mix in dB, of stems that are present and of those that
+            are absent alike; SNR is then asked of the former only. Where there is no mix, the stricter of the
+            two is asked for as SNR. None where SNR decides.
     """
 
     min_snr_db: float
     follows_torch: bool = False
+    max_error_to_mix_db: float | None = None
 
     @classmethod
     def of(cls, precision: str, min_snr_db: float | None, *, rounded: bool = False) -> Gate:
@@ -200,6 +227,50 @@ class Gate:
             return self.min_snr_db
         return min(self.min_snr_db, max(FLOOR_DB, measurement.torch_gated_db - ALLOWANCE_DB))
 
+    def margin_db(self, measurement: Measurement) -> float:
+        """The dB that an output has to spare; NaN without figure."""
+        if self.max_error_to_mix_db is None:
+            return measurement.gated_db - self.wanted_db(measurement)
+        if math.isnan(measurement.reference_to_mix_db):
+            return measurement.snr_db - max(self.min_snr_db, -self.max_error_to_mix_db)
+        margin = self.max_error_to_mix_db - measurement.error_to_mix_db
+        return margin if measurement.absent else min(margin, measurement.snr_db - self.min_snr_db)
+
+    def least_margin_db(self, measurements: Iterable[Measurement]) -> float:
+        """The margin of the worst output in dB, but for silent ones."""
+        audible = (item for item in measurements if item.absent or not item.silent)
+        return min((nan_lowest(self.margin_db(item)) for item in audible), default=math.inf)
+
+    def passes(self, measurement: Measurement) -> bool:
+        """True if the output is rightly silent, or good enough."""
+        if measurement.rightly_silent:
+            return True
+        return not measurement.only_peak_counts and self.margin_db(measurement) >= 0
+
+    def shortfall(self, measurement: Measurement) -> str:
+        """In words, what was found of an output that does not pass."""
+        limit = self.max_error_to_mix_db
+        if limit is None or measurement.without_figure:
+            return measurement.shortfall(self.wanted_db(measurement))
+        if math.isnan(measurement.reference_to_mix_db):
+            return measurement.shortfall(max(self.min_snr_db, -limit))
+        if measurement.absent or measurement.snr_db >= self.min_snr_db:
+            return measurement.excess(limit)
+        return measurement.shortfall(self.min_snr_db)
+
+    @property
+    def words(self) -> str:
+        """All that is asked for, in words."""
+        if self.max_error_to_mix_db is None:
+            return f"{self.min_snr_db:g} dB"
+        error = f"error to the mix at most {self.max_error_to_mix_db:g} dB"
+        present = f", {self.min_snr_db:g} dB SNR for stems that are present"
+        return error if self.min_snr_db == -math.inf else error + present
+
+    def worst(self, measurements: Sequence[Measurement]) -> Measurement:
+        """The output, of one or more, with the least margin."""
+        return min(measurements, key=lambda item: nan_lowest(self.margin_db(item)))
+
     def check(self, measurements: Sequence[Measurement], blame: Callable[[], Sequence[str]] = tuple) -> None:
         """Let only faithful outputs pass.
 
@@ -210,10 +281,10 @@ class Gate:
         Raises:
             FidelityError: one of them is not.
         """
-        failed = [item for item in measurements if not item.passes(self.wanted_db(item))]
+        failed = [item for item in measurements if not self.passes(item)]
         if failed:
-            worst = _worst(failed)
-            shortfall = worst.shortfall(self.wanted_db(worst)) + self._advice(worst)
+            worst = self.worst(failed)
+            shortfall = self.shortfall(worst) + self._advice(worst)
             raise FidelityError(measurements, "; ".join([shortfall, *blame()]))
 
     def warnings(self, measurements: Sequence[Measurement]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from onnx_demucs_compiler.artifact.metadata import PREFIX, ArtifactMetadata
 from onnx_demucs_compiler.artifact.reading import load_artifact
 from onnx_demucs_compiler.checking.fidelity import Gate, measure, probe_signals
 from onnx_demucs_compiler.checking.other_engine import EngineSession
+from onnx_demucs_compiler.checking.promises import promise_named
 from onnx_demucs_compiler.engines import engine_named
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.graph.storage import ROUNDED
@@ -66,7 +67,7 @@ def verify(
         repo: a folder of checkpoints in which a name is looked up.
         config: the configuration of a checkpoint that has one in a file of its own.
         trust_checkpoint: let checkpoints run code of their maker's choosing, as demucs does.
-        min_snr_db: the gate in dB; the artifact's precision decides when None.
+        min_snr_db: the gate in dB; the artifact's promise or precision decides when None.
         extra_signals: audio to measure on besides noise, a synthetic song and silence.
         engine: what runs the file, by its name in :data:`onnx_demucs_compiler.engines.ENGINES`; ONNX Runtime
             when None.
@@ -141,13 +142,16 @@ def seen_again(
 def gate_of(metadata: ArtifactMetadata, min_snr_db: float | None, engine: str | None = None) -> Gate:
     """The gate asked for in dB.
 
-    That of the artifact's precision and of the engine when None.
+    That of the artifact's promise, or else of its precision, and of the engine when None.
 
     Raises:
         UsageError: the gate is infinite or NaN, or there is no such engine.
-        CompilerError: no gate was asked for, and the precision has none.
+        CompilerError: no gate was asked for, and the precision has none, or the promise is not known.
     """
-    gate = Gate.of(metadata.precision, min_snr_db, rounded=ROUNDED in dict(metadata.stored))
+    if min_snr_db is None and metadata.quality:
+        gate = promise_named(metadata.quality).gate
+    else:
+        gate = Gate.of(metadata.precision, min_snr_db, rounded=ROUNDED in dict(metadata.stored))
     if engine is None or min_snr_db is not None:
         return gate
     return replace(gate, min_snr_db=min(gate.min_snr_db, engine_named(engine).min_snr_db))

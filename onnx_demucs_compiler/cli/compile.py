@@ -71,6 +71,13 @@ def compile(  # noqa: A001 - the command's name
             show_default="fp32; for web fp16 where it is exact",
         ),
     ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Promise of the stems, in place of --precision and --min-snr: exact, careful or fast.",
+        ),
+    ] = None,
     fold_weights: Annotated[
         bool, typer.Option("--fold-weights", help="Store what is computed from weights, for quantisers.")
     ] = False,
@@ -152,7 +159,7 @@ def compile(  # noqa: A001 - the command's name
         Path | None, typer.Option(metavar="FILE", help="Write a bill of materials too (CycloneDX JSON).")
     ] = None,
     verify_audio: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Verify on this audio as well.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Verify on this audio as well. Repeatable.")
     ] = None,
     min_snr: Annotated[
         float | None,
@@ -170,8 +177,9 @@ def compile(  # noqa: A001 - the command's name
     """
     check_compiler("compile")
     from onnx_demucs_compiler.checking.fidelity import Gate
+    from onnx_demucs_compiler.checking.promises import check_alone
     from onnx_demucs_compiler.cli.display import print_report, steps
-    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.cli.excerpt import excerpt_signals
     from onnx_demucs_compiler.cli.outputs import Outputs
     from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.compiler import compile as compile_model
@@ -193,11 +201,14 @@ def compile(  # noqa: A001 - the command's name
         "other_method": other_method,
         "fold_weights": fold_weights,
         "weights_license": weights_license,
+        "quality": quality,
         **({} if precision is None else {"precision": precision}),
         **_numbers(opset, usual_batch if batch is None else batch, length),
         **_overlap(track, overlap),
     }
     options = Options(**choices)
+    if quality:
+        check_alone(precision, min_snr, verify=not no_verify)
     if emit:
         if external_data or ort_format or ops_config or bundle or triton:
             raise UsageError(
@@ -234,7 +245,7 @@ def compile(  # noqa: A001 - the command's name
     apart = options.made_for.external_data if external_data is None else external_data
     apart = apart and not (bundle or served)
     outputs = Outputs(path, bundle, served, apart, ort_format, ops_config, sha256, report, sbom)
-    outputs.check(read=[Path(model), config, verify_audio], force=force)
+    outputs.check(read=[Path(model), config, *(verify_audio or [])], force=force)
     observer = Dump(dump, force=force) if dump else None
 
     with steps(visible=not (quiet or as_json)) as on_step:
@@ -246,7 +257,7 @@ def compile(  # noqa: A001 - the command's name
             **choices,
             verify=not no_verify,
             min_snr_db=min_snr,
-            extra_signals=excerpt_signal(verify_audio, source, options.length, quiet=quiet),
+            extra_signals=excerpt_signals(verify_audio or [], source, options.length, quiet=quiet),
             on_step=on_step,
             observer=observer,
             profile=profile,

@@ -74,11 +74,12 @@ def print_report(report: Report, path: Path, *, explain: bool) -> None:
         console.print("not verified (--no-verify)")
     if report.operator_seconds:
         console.print(_times(report.operator_seconds))
+    if report.chosen:
+        console.print(report.chosen, soft_wrap=True)
+    elif report.speedup is not None:
+        console.print(f"{len(report.options['keep'])} weights kept out of int8 for {report.min_snr_db:g} dB")
     if report.speedup is not None:
-        console.print(
-            f"{len(report.options['keep'])} weights kept out of int8 for {report.min_snr_db:g} dB; "
-            f"{report.speedup:.2f} times as fast as float32 here"
-        )
+        console.print(f"{report.speedup:.2f} times as fast as float32 here")
     console.print(f"{path}: {_size(report)}, {sum(report.seconds.values()):.0f} s", soft_wrap=True)
 
 

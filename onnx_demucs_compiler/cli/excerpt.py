@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -12,18 +13,20 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.loading import SourceModel
 
 
-def excerpt_signal(
-    path: Path | None, source: SourceModel, length: int | str, *, quiet: bool = False
+def excerpt_signals(
+    paths: Sequence[Path], source: SourceModel, length: int | str, *, quiet: bool = False
 ) -> dict[str, torch.Tensor]:
-    """The middle of a song as ``[1, C, N]``, by name; empty for None.
+    """The middle of each song as ``[1, C, N]``, by name.
+
+    The name is that of the file; of a second one of the same name the path.
 
     Args:
-        path: the song.
+        paths: the songs.
         source: the model it is for.
         length: samples, or ``"segment"``.
         quiet: whether what :func:`check_song` warns of is kept off stderr.
     """
-    if path is None:
+    if not paths:
         return {}
     import torch
 
@@ -32,6 +35,10 @@ def excerpt_signal(
 
     channels, segment = source.example()[0].shape[-2:]
     samples = length if isinstance(length, int) else segment
-    print_warnings(check_song(path, channels), quiet=quiet)
-    excerpt = read_excerpt(path, channels, samples, source.sample_rate or 44100)
-    return {path.name: torch.from_numpy(excerpt)[None]}
+    signals: dict[str, torch.Tensor] = {}
+    for path in paths:
+        print_warnings(check_song(path, channels), quiet=quiet)
+        excerpt = read_excerpt(path, channels, samples, source.sample_rate or 44100)
+        name = str(path) if path.name in signals else path.name
+        signals[name] = torch.from_numpy(excerpt)[None]
+    return signals

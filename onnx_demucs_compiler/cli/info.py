@@ -91,6 +91,7 @@ def _origin(path: Path, artifact: "Artifact") -> dict[str, Any]:
         "target": metadata.target,
         **({"providers": list(metadata.providers)} if metadata.providers else {}),
         "precision": metadata.precision,
+        **({"quality": f"{metadata.quality}, {metadata.promise}"} if metadata.quality else {}),
         "written_by": f"onnx-demucs-compiler {dict(metadata.versions).get('onnx-demucs-compiler', '?')}",
         "changed": found.changed,
         **({"change": found.why} if found.why else {}),

@@ -33,13 +33,15 @@ def verify(
     trust_checkpoint: Annotated[
         bool, typer.Option("--trust-checkpoint", help="Let the checkpoint run code of its maker's choosing.")
     ] = False,
-    audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Measure on this audio as well.")] = None,
+    audio: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Measure on this audio as well. Repeatable.")
+    ] = None,
     min_snr: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
             help="Parity gate in dB.",
-            show_default="100; fp16 rounded 50; int8 40; engines 90, mnn 75",
+            show_default="100; fp16 rounded 50; int8 40; engines 90, mnn 75; with --quality its promise",
         ),
     ] = None,
     engine: Annotated[
@@ -82,7 +84,7 @@ def verify(
     if emitted:
         engine = None
     if model is None and (contract or engine):
-        _check_asked_alone(repo, config, audio, None if engine else min_snr)
+        _check_asked_alone(repo, config, audio or None, None if engine else min_snr)
     parity = bool(model) or not (contract or engine)
     if parity:
         check_compiler("verify against the model")
@@ -103,7 +105,7 @@ def verify(
             repo,
             config=config,
             trust_checkpoint=trust_checkpoint,
-            audio=audio,
+            audio=audio or [],
             min_snr=min_snr,
             engine=engine,
             emitted=emitted is not None,
@@ -146,7 +148,7 @@ def _emitted(artifact: Path, engine: str | None, *, on_onnx: bool) -> "Target | 
 
 
 def _check_asked_alone(
-    repo: Path | None, config: Path | None, audio: Path | None, min_snr: float | None
+    repo: Path | None, config: Path | None, audio: list[Path] | None, min_snr: float | None
 ) -> None:
     if any(other is not None for other in (repo, config, audio, min_snr)):
         raise UsageError(
@@ -178,7 +180,7 @@ def _measure(
     *,
     config: Path | None,
     trust_checkpoint: bool,
-    audio: Path | None,
+    audio: list[Path],
     min_snr: float | None,
     engine: str | None,
     emitted: bool,
@@ -193,7 +195,7 @@ def _measure(
     from onnx_demucs_compiler.checking.verification import ChangedError, artifact_metadata, gate_of
     from onnx_demucs_compiler.checking.verification import verify as verify_artifact
     from onnx_demucs_compiler.cli.display import steps
-    from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+    from onnx_demucs_compiler.cli.excerpt import excerpt_signals
     from onnx_demucs_compiler.cli.warning import print_warnings
     from onnx_demucs_compiler.emit.measuring import emitted_metadata, verify_emitted
     from onnx_demucs_compiler.loading import load_model
@@ -215,7 +217,7 @@ def _measure(
         changed: ChangedError | None = None
         asked: dict[str, Any] = {
             "min_snr_db": min_snr,
-            "extra_signals": excerpt_signal(audio, source, metadata.segment, quiet=quiet),
+            "extra_signals": excerpt_signals(audio, source, metadata.segment, quiet=quiet),
         }
         try:
             if emitted:

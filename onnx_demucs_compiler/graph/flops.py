@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,25 @@ def flops(model: ir.Model) -> int:
     not. An open axis counts as 1, so that the figure of a graph of open batch is that of a batch of 1. The
     body of a loop counts once.
     """
+    return sum(COUNTS[node.op_type](node) for node in _counted(model))
+
+
+def flops_by_weight(model: ir.Model) -> dict[str, int]:
+    """The same by initializer: those of the nodes that take it."""
+    found = Counter[str]()
+    for node in _counted(model):
+        for value in node.inputs:
+            if value is not None and value.is_initializer() and value.name:
+                found[value.name] += COUNTS[node.op_type](node)
+    return dict(found)
+
+
+def _counted(model: ir.Model) -> list[ir.Node]:
+    """The nodes that count, with the shapes to count by."""
     if any(_shape_missing(node) for node in model.graph.all_nodes()):
         model = model.clone()
         infer_shapes(model)
-    return sum(COUNTS[node.op_type](node) for node in model.graph.all_nodes() if node.op_type in COUNTS)
+    return [node for node in model.graph.all_nodes() if node.op_type in COUNTS]
 
 
 def _shape_missing(node: ir.Node) -> bool:

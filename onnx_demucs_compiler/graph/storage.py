@@ -27,6 +27,7 @@ STORED = "onnx_demucs.stored"
 LOSSLESS = "float16, lossless"
 ROUNDED = "float16, rounded"
 INT8 = "int8"
+COMPUTED = "int8, computed with"
 FLOAT32 = "float32"
 FOLDED = "float32, computed from weights"
 

@@ -60,7 +60,7 @@ def _head(report: Report) -> str:
         tiles.append(("speed", f"{report.speedup:.2f} &times;", "of float32, here"))
     return (
         f'<header>\n<h1>{escape(report.model)}</h1>\n<p class="muted">{escape(report.provenance)}</p>\n'
-        f'<ul class="options">{_options(report)}</ul>\n<dl class="tiles">'
+        f'<ul class="options">{_options(report)}</ul>\n{_chosen(report)}<dl class="tiles">'
         + "".join(
             f"<div><dt>{name}</dt><dd>{figure}</dd><small>{escape(note)}</small></div>"
             for name, figure, note in tiles
@@ -69,12 +69,20 @@ def _head(report: Report) -> str:
     )
 
 
+def _chosen(report: Report) -> str:
+    return f"<p>{escape(report.chosen)}</p>\n" if report.chosen else ""
+
+
 def _parity_tile(report: Report) -> list[tuple[str, str, str]]:
     if not report.fidelity:
         return [("parity", "not verified", "")]
     heard = [item.gated_db for item in report.fidelity if not item.only_peak_counts]
     worst = min(heard, default=math.inf, key=lambda figure: -math.inf if math.isnan(figure) else figure)
-    return [("least parity", _db(worst), f"gate {report.min_snr_db:g} dB")]
+    return [("least parity", _db(worst), f"gate {_gate(report)}")]
+
+
+def _gate(report: Report) -> str:
+    return report.promise or f"{report.min_snr_db:g} dB"
 
 
 def _options(report: Report) -> str:
@@ -125,7 +133,7 @@ def _fidelity(report: Report) -> str:
         "<section>\n<h2>Signal-to-noise ratio against the model in float64</h2>\n"
         '<div class="legend"><span><i></i>compiled graph</span>'
         '<span><i class="other"></i>PyTorch float32</span>'
-        f'<span><i class="gate"></i>gate, {gate:g} dB</span></div>\n'
+        f'<span><i class="gate"></i>gate, {_gate(report)}</span></div>\n'
         f'<div class="columns">\n{charts}</div>\n{note}</section>'
     )
 

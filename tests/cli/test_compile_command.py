@@ -172,6 +172,32 @@ def test_verify_audio(checkpoint: Path, folder: Path) -> None:
     assert {item["signal"] for item in report["fidelity"]} == {"noise", "song", "silence", "song.wav"}
 
 
+def test_a_promise_on_several_songs(checkpoint: Path, folder: Path) -> None:
+    (folder / "other").mkdir()
+    songs = [write_song(folder / name, 44100) for name in ("song.wav", "other/song.wav")]
+    asked = [part for song in songs for part in ("--verify-audio", song)]
+    printed = succeeds(run("compile", checkpoint, "-o", "out.onnx", "--quality", "exact", *asked))
+    assert "quality exact (100 dB): all of it in float32; nearest to its limit is" in printed
+    assert f"| {songs[1]} " in printed.replace("│", "|")
+    assert "quality:         exact, 100 dB" in succeeds(run("info", "out.onnx"))
+    found = strict_json(
+        succeeds(
+            run(
+                "verify",
+                "out.onnx",
+                "--model",
+                checkpoint,
+                "--audio",
+                songs[0],
+                "--audio",
+                songs[1],
+                "--json",
+            )
+        )
+    )
+    assert {item["signal"] for item in found} == {"noise", "song", "silence", "song.wav", str(songs[1])}
+
+
 def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> None:
     (folder / "mine").mkdir()
     (folder / "mine" / "two.th").write_bytes(checkpoint.read_bytes())
@@ -211,6 +237,14 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
         (["--without", "stft-as-matmull"], "did you mean stft-as-matmul?"),
         (["--with", "stft-as-cnov"], "did you mean stft-as-conv?"),
         (["--plugin", "acme"], "no rule pack 'acme' is installed"),
+        (["--quality", "best"], "quality=best is not a value it takes; use exact, careful, fast"),
+        (["--quality", "fast", "--precision", "int8"], "leave --precision and --min-snr out"),
+        (["--quality", "exact", "--min-snr", "90"], "leave --precision and --min-snr out"),
+        (["--quality", "exact", "--no-verify"], "--quality is a promise that is measured; leave --no-verify"),
+        (
+            ["--quality", "fast", "--emit", "pt2"],
+            "emit=pt2 is made before there is an ONNX graph, where quality",
+        ),
         (["--no-verify", "--min-snr", "90"], "--no-verify excludes"),
         (["--no-verify", "--verify-audio", "song.wav"], "--no-verify excludes"),
         (["--min-snr", "nan"], "--min-snr nan is not a gate"),

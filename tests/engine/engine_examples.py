@@ -47,7 +47,34 @@ def shallow_htdemucs(**options: Any) -> nn.Module:
         return small_htdemucs(depth=1, **options)
 
 
+class Deep(nn.Module):
+    """Stems by convolutions and products, of which one weight has a wild outlier: eight bits ruin it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.first = nn.Conv1d(2, 64, 9, padding=4)
+        self.spoilt, self.sound = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.kernel = nn.Conv1d(64, 64, 3, padding=1)
+        self.last = nn.Conv1d(64, 4, 9, padding=4)
+        with torch.no_grad():
+            self.spoilt.weight[:, 0] = 0
+            self.spoilt.weight[range(64), range(64)] += 30
+
+    def forward(self, mix: Tensor) -> Tensor:
+        rows = self.first(mix).tanh().transpose(1, 2)
+        rows = rows + self.sound(self.spoilt(rows)).tanh()
+        return self.last(self.kernel(rows.transpose(1, 2)).tanh()).unflatten(1, (2, 2))
+
+
 def two_stems() -> TwoStems:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         return TwoStems().eval()
+
+
+def deep_stems() -> Deep:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Deep().eval()

@@ -10,41 +10,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from engine_examples import deep_stems
 from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
-from onnx_demucs_compiler.checking.fidelity import Measurement
-from onnx_demucs_compiler.checking.quantisation import MEMBERS, SHARE, weights_to_keep
-from onnx_demucs_compiler.graph.storage import FLOAT32, INT8, ROUNDED
-
-
-class Deep(nn.Module):
-    """Stems by convolutions and products, of which one weight has a wild outlier: eight bits ruin it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources = ["speech", "noise"]
-        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
-        self.first = nn.Conv1d(2, 64, 9, padding=4)
-        self.spoilt, self.sound = nn.Linear(64, 64), nn.Linear(64, 64)
-        self.kernel = nn.Conv1d(64, 64, 3, padding=1)
-        self.last = nn.Conv1d(64, 4, 9, padding=4)
-        with torch.no_grad():
-            self.spoilt.weight[:, 0] = 0
-            self.spoilt.weight[range(64), range(64)] += 30
-
-    def forward(self, mix: Tensor) -> Tensor:
-        rows = self.first(mix).tanh().transpose(1, 2)
-        rows = rows + self.sound(self.spoilt(rows)).tanh()
-        return self.last(self.kernel(rows.transpose(1, 2)).tanh()).unflatten(1, (2, 2))
+from onnx_demucs_compiler.checking.fidelity import Gate, Measurement
+from onnx_demucs_compiler.checking.grouping import MEMBERS, SHARE, OutOfReachError, weights_to_keep
+from onnx_demucs_compiler.graph.storage import COMPUTED, FLOAT32, INT8, ROUNDED
 
 
 @pytest.fixture(scope="module")
 def deep() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Deep().eval()
+    return deep_stems()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +43,8 @@ def test_all_large_weights_where_that_is_good_enough(loose: CompiledModel) -> No
     eight = {name for name, kind in found.items() if kind == TensorProto.INT8}
     assert eight == {"spoilt.weight", "sound.weight", "kernel.weight"}
     assert loose.report.options["keep"] == ()
-    assert loose.report.stored[INT8] == 64 * 64 * 5
+    assert loose.report.stored[INT8] == 64 * 64 * 3
+    assert loose.report.stored[COMPUTED] == 64 * 64 * 2
     assert loose.report.operators["MatMulInteger"] == 2
     assert loose.metadata.precision == "int8"
     assert dict(loose.metadata.stored) == loose.report.stored
@@ -90,7 +69,7 @@ def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel
     assert artifact.report.options["keep"] == ("spoilt.weight",)
     assert types(artifact)["spoilt.weight"] == TensorProto.FLOAT16
     assert types(artifact)["sound.weight"] == TensorProto.INT8
-    assert artifact.report.stored.keys() == {INT8, FLOAT32, ROUNDED}
+    assert artifact.report.stored.keys() == {INT8, COMPUTED, FLOAT32, ROUNDED}
 
 
 def test_out_of_reach(deep: nn.Module) -> None:
@@ -131,25 +110,27 @@ def test_the_search_keeps_as_few_bytes_as_it_can() -> None:
     sizes = {f"weight {index}": int(rng.integers(4_000, 40_000)) for index in range(200)}
     noises = dict.fromkeys(sizes, 1e-07) | {"weight 7": 1e-3, "weight 150": 1e-2}
     measure, probe = Noises(noises), Noises(noises)
-    keep = weights_to_keep(sizes, measure, probe, floor_db=40)
-    assert {"weight 7", "weight 150"} <= set(keep)
-    assert len(keep) <= 2 * MEMBERS
+    choice = weights_to_keep(sizes, measure, probe, Gate(40))
+    assert {"weight 7", "weight 150"} <= set(choice.keep)
+    assert len(choice.keep) <= 2 * MEMBERS
+    assert {name for group in choice.groups if group.kept for name in group.weights} == set(choice.keep)
+    assert sum(group.saved for group in choice.groups) == sum(sizes.values())
     assert measure.calls <= 8
     assert probe.calls <= 200 / MEMBERS + 2 * SHARE
 
 
 def test_no_search_where_the_floor_holds_at_once() -> None:
     measure = Noises({"a": 1e-6})
-    assert weights_to_keep({"a": 1}, measure, measure, floor_db=40) == ()
+    assert weights_to_keep({"a": 1}, measure, measure, Gate(40)).keep == ()
     assert measure.calls == 1
 
 
 def test_a_stem_that_a_signal_does_not_have_is_no_bar_to_the_floor() -> None:
     """Its error is 50 dB below the mix, with or without weights kept, and 12 dB above the stem itself."""
     found = Measurement("clip", "vocals", -12, 60, 1e-3, False, -50, -62)
-    assert weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], floor_db=40) == ()
-    with pytest.raises(CompilerError, match=r"leave a stem with 50\.0 dB"):
-        weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], floor_db=60)
+    assert weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], Gate(40)).keep == ()
+    with pytest.raises(OutOfReachError):
+        weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], Gate(60))
 
 
 class Residue(nn.Module):

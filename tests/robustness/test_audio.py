@@ -12,7 +12,7 @@ from audio_files import RATE, changed, decoded_by_ffmpeg, lame, music, muxed, wr
 from command_line import run
 from tiny_model import TinyModel
 
-from onnx_demucs_compiler.cli.excerpt import excerpt_signal
+from onnx_demucs_compiler.cli.excerpt import excerpt_signals
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime import media
 from onnx_demucs_compiler.runtime.audio import check_song, read_blocks, read_excerpt
@@ -393,7 +393,7 @@ def test_an_excerpt_is_the_middle_of_all(tmp_path: Path, capsys: pytest.CaptureF
     song = tmp_path / "crashed.wav"
     song.write_bytes(wav(1000))
     source = SimpleNamespace(example=lambda: (torch.zeros(1, 2, 1000),), sample_rate=RATE)
-    [(name, excerpt)] = excerpt_signal(song, source, "segment").items()  # type: ignore[arg-type]
+    [(name, excerpt)] = excerpt_signals([song], source, "segment").items()  # type: ignore[arg-type]
     assert name == "crashed.wav"
     start = (N - 1000) // 2
     assert np.abs(excerpt[0].numpy() - SONG[:, start : start + 1000]).max() < 1e-4

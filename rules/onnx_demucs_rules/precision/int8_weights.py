@@ -10,6 +10,7 @@ from onnx_ir.tape import Tape
 from torch import nn
 
 from onnx_demucs_compiler.graph.storage import (
+    COMPUTED,
     INT8,
     encode,
     float_initializers,
@@ -102,7 +103,7 @@ class _Products:
         """Store a weight as bytes and their scales."""
         assert weight.const_value is not None, "an initializer has a value"
         array, scale = _quantised(weight.const_value.numpy(), 1)
-        stored = store_array(self.graph, weight, array, INT8)
+        stored = store_array(self.graph, weight, array, COMPUTED)
         scales = _initializer(self.graph, f"{stored.name}.scale", scale[0])
         self.weights[weight] = stored, scales
 
