@@ -40,6 +40,7 @@ RUNTIME = (
     "tests/runtime/test_channels.py",
     "tests/runtime/test_cores.py",
     "tests/runtime/test_devices.py",
+    "tests/runtime/test_eight_bits.py",
     "tests/runtime/test_fades.py",
     "tests/runtime/test_golden_vectors.py",
     "tests/runtime/test_many_songs.py",

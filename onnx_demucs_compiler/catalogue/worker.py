@@ -203,7 +203,7 @@ class _Task:
             files=self._below(),
             audio_seconds=result.audio_seconds,
             processing_seconds=time.monotonic() - began,
-            warnings=tuple(map(self._in_words, result.warnings)),
+            warnings=(*self._separator.warnings, *map(self._in_words, result.warnings)),
             device=asdict(health) if health.line else {},
         )
 

@@ -16,6 +16,7 @@ from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.graph.flops import flops_by_weight
 from onnx_demucs_compiler.graph.storage import COMPUTED, INT8, STORED
 from onnx_demucs_compiler.report import Recorder
+from onnx_demucs_compiler.runtime.eight_bits import eight_bits
 from onnx_demucs_compiler.stages.driver import apply_rules
 from onnx_demucs_compiler.tracing.quiet import quiet
 
@@ -168,8 +169,10 @@ def no_gain(promise: Promise, speed: float) -> tuple[str, ...]:
     """A warning where a promise buys no speed."""
     if speed >= WORTHWHILE:
         return ()
+    lack = eight_bits().lack
+    why = f", which {lack}" if lack else ""
     return (
-        f"quality={promise} buys no speed on this processor ({speed:.2f} times as fast as float32); "
+        f"quality={promise} buys no speed on this processor{why} ({speed:.2f} times as fast as float32); "
         "quality=exact is as fast, and closer to the model",
     )
 

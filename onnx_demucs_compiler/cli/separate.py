@@ -145,6 +145,7 @@ def separate(
         model, threads=threads, overlap=overlap, segment=segment, device=device, runtime=runtime
     )
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
+    print_warnings(separator.warnings, quiet=quiet)
     _check(named, separator.metadata.audio_channels, downmix=downmix)
 
     outcomes: list[Outcome] = []

@@ -12,6 +12,8 @@ import numpy as np
 
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.audio import first_bad_sample
+from onnx_demucs_compiler.runtime.devices import CPU
+from onnx_demucs_compiler.runtime.eight_bits import drawback
 from onnx_demucs_compiler.runtime.encoding import Encoding
 from onnx_demucs_compiler.runtime.fades import Fades, separated
 from onnx_demucs_compiler.runtime.health import open_healthy
@@ -55,6 +57,7 @@ class Separator:
     Attributes:
         metadata: what the artifact says of itself.
         health: what computes, and how near it is to the CPU.
+        warnings: what the listener should know of this processor and the artifact, a line each.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Separator:
         """
         self._graph, self.health = open_healthy(Path(model), threads, device, runtime)
         self.metadata = self._graph.metadata
+        on_cpu = self.health.used == CPU.name
+        self.warnings = drawback(self.metadata.precision) if on_cpu else ()
         self._means = means_of(self.metadata)
         self._segment = self.metadata.segment if segment is None else self._segment_of(segment)
         fade_step = self.metadata.fade_step if overlap is None else 0

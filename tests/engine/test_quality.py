@@ -15,10 +15,12 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, compiler, verify
+from onnx_demucs_compiler.checking import quantisation
 from onnx_demucs_compiler.checking.fidelity import FidelityError, Gate, Measurement
 from onnx_demucs_compiler.checking.promises import CAREFUL, EXACT, FAST, PROMISES, promise_named
 from onnx_demucs_compiler.graph.storage import COMPUTED, INT8, ROUNDED
 from onnx_demucs_compiler.options import QUALITIES
+from onnx_demucs_compiler.runtime.eight_bits import EightBits
 
 
 def measured(snr_db: float, level_db: float) -> Measurement:
@@ -273,11 +275,17 @@ def speed(figure: float) -> Callable[..., float]:
 
 
 def test_a_promise_that_buys_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantisation, "eight_bits", lambda: EightBits(exact=True, speed=3))
     monkeypatch.setattr(compiler, "speedup", speed(1.01))
     [warning] = compile(two_stems(), quality="fast").report.warnings
     assert warning == (
         "quality=fast buys no speed on this processor (1.01 times as fast as float32); quality=exact is as "
         "fast, and closer to the model"
+    )
+    monkeypatch.setattr(quantisation, "eight_bits", lambda: EightBits(exact=False, speed=3))
+    assert (
+        "this processor, which adds products of bytes up in 16 bits, which overflow (1.01 times"
+        in (compile(two_stems(), quality="fast").report.warnings[0])
     )
     monkeypatch.setattr(compiler, "speedup", speed(1.4))
     assert compile(two_stems(), quality="fast").report.warnings == ()
