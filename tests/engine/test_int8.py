@@ -15,9 +15,12 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
+from onnx_demucs_compiler.artifact.compiled import serialized
 from onnx_demucs_compiler.checking.fidelity import Gate, Measurement
 from onnx_demucs_compiler.checking.grouping import MEMBERS, SHARE, OutOfReachError, weights_to_keep
+from onnx_demucs_compiler.contracts.reading import read_artifact
 from onnx_demucs_compiler.graph.storage import COMPUTED, FLOAT32, INT8, ROUNDED
+from onnx_demucs_compiler.ort import ort_format
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,22 @@ def test_a_default_session_leaves_its_products_alone(loose: CompiledModel, tmp_p
     assert operators["MatMulNBits"] == 0
     integer = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
     assert sum(operators[name] for name in integer) == loose.report.operators["MatMulInteger"]
+
+
+def test_ort_format_keeps_what_decodes_and_multiplies_bytes(loose: CompiledModel, tmp_path: Path) -> None:
+    path = tmp_path / "loose.ort"
+    path.write_bytes(ort_format(serialized(loose.model)))
+    found = Counter(node.op for node in read_artifact(path).nodes)
+    assert found == Counter(loose.report.operators)
+    assert {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"} <= found.keys()
+    assert_same_stems(path.read_bytes(), serialized(loose.model))
+
+
+def assert_same_stems(*models: bytes) -> None:
+    mix = 0.1 * np.random.default_rng(0).standard_normal((1, 2, 800), np.float32)
+    sessions = [onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]) for model in models]
+    one, other = (session.run(None, {"mix": mix})[0] for session in sessions)
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel) -> None:
