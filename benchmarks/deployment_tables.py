@@ -51,7 +51,7 @@ def _songs() -> list[str]:
 
 def precision() -> str:
     """Cost and gain of each precision and of each way to quantise."""
-    return "\n\n".join([*_precisions(), *_kinds()])
+    return "\n\n".join([*_precisions(), *_kinds(), *_qualities()])
 
 
 def _precisions() -> list[str]:
@@ -89,6 +89,42 @@ def _kinds() -> list[str]:
              for name, row in found["kinds"].items()],
         ),
     ]  # fmt: skip
+
+
+def _qualities() -> list[str]:
+    if not (RESULTS / "quality.json").exists():
+        return ["What each promise buys and costs on music is printed by `python benchmarks/quality.py`."]
+    found = load("quality")
+    graphs, exact = found["graphs"], found["graphs"]["exact"]["seconds"]
+    return [
+        f"Promises, {found['weights']}, target {found['target']}, {found['machine']}, "
+        f"{found['threads']} threads, {versions(found)}, {found['date']} (`benchmarks/quality.py`); graphs "
+        f"were chosen on noise, the synthetic song{''.join(f' and {name}' for name in found['tuned_on'])}:",
+        table(
+            ["", "speed", "MB", *RUN],
+            [[name, f"{exact / row['seconds']:.2f}", f"{row['bytes'] / 1e6:.1f}", *_run(row)]
+             for name, row in graphs.items()],
+        ),
+        *(_on_music(name, song) for name, song in found["songs"].items()),
+    ]  # fmt: skip
+
+
+FIGURES = {"SNR": "snr_db", "error to the mix": "error_to_mix_db", "SDR changes by": "sdr_change_db"}
+
+
+def _on_music(name: str, song: dict[str, Any]) -> str:
+    """SNR, error and change of SDR by stem, on one song."""
+    stems = list(song["level_db"])
+    rows = [["level to the mix", *(song["level_db"][stem] for stem in stems)]]
+    for what, key in FIGURES.items():
+        rows += [
+            [f"{quality}: {what}", *(row[stem] for stem in stems)]
+            for quality, row in song.get(key, {}).items()
+            if quality != "exact"
+        ]
+    if "sdr_db" in song:
+        rows.append(["exact: SDR", *(song["sdr_db"][stem] for stem in stems)])
+    return f"On {name}, against `exact`, in dB:\n\n" + table(["", *stems], rows)
 
 
 STORED = ("float16, lossless", "float16, rounded", "int8", "float32")

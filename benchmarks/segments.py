@@ -19,18 +19,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
-import numpy as np
 from benchmark_machine import machine
+from sound_tracks import read_song, sdr_db, sound_tracks
 
-from onnx_demucs_compiler.checking.decibels import energy, error_energy, snr_db, to_mix_db
+from onnx_demucs_compiler.checking.decibels import energy, error_energy, to_mix_db
 from onnx_demucs_compiler.runtime import Separator
-from onnx_demucs_compiler.runtime.audio import read_blocks
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
-
-    Stems = dict[str, NDArray[np.float32]]
 
 MEMORY = """
 import sys
@@ -60,7 +57,7 @@ def main() -> None:
 
     own = Separator(arguments.artifact)
     separators = {length: Separator(arguments.artifact, segment=length) for length in arguments.seconds}
-    song = _read(arguments.song, own)
+    song = read_song(arguments.song, own)
     reference = own.separate(song)
     seconds = _seconds(separators, song, arguments.rounds)
     rows: dict[str, dict[str, Any]] = {}
@@ -90,11 +87,6 @@ def main() -> None:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _read(path: Path, separator: Separator) -> NDArray[np.float32]:
-    metadata = separator.metadata
-    return np.concatenate(list(read_blocks(path, metadata.sample_rate, metadata.audio_channels)), axis=1)
-
-
 def _seconds(
     separators: dict[float, Separator], song: NDArray[np.float32], rounds: int
 ) -> dict[float, float]:
@@ -114,26 +106,8 @@ def _peak_mb(artifact: Path, song: Path, seconds: float) -> int:
 
 
 def _sdr(separator: Separator, path: Path) -> dict[str, float]:
-    """Energy of each true stem by that of its error, in dB."""
-    mix, *true = _tracks(path)
-    stems = separator.separate(mix)
-    pairs = zip(separator.metadata.sources, true, strict=True)
-    return {name: round(snr_db(one, stems[name]), 2) for name, one in pairs}
-
-
-def _tracks(path: Path) -> list[NDArray[np.float32]]:
-    """All sound tracks of a file, float32 ``[C, N]``."""
-    with av.open(str(path)) as container:
-        count = len(container.streams.audio)
-    tracks = []
-    for index in range(count):
-        with av.open(str(path)) as container:
-            form = av.AudioResampler(format="fltp")
-            frames = [
-                new.to_ndarray() for frame in container.decode(audio=index) for new in form.resample(frame)
-            ]
-            tracks.append(np.concatenate(frames, axis=1))
-    return tracks
+    mix, *true = sound_tracks(path)
+    return sdr_db(true, separator.separate(mix))
 
 
 if __name__ == "__main__":
