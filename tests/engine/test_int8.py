@@ -74,6 +74,13 @@ def test_ort_format_keeps_what_decodes_and_multiplies_bytes(loose: CompiledModel
     assert_same_stems(path.read_bytes(), serialized(loose.model))
 
 
+def test_the_operators_that_eight_bits_add(deep: nn.Module, loose: CompiledModel) -> None:
+    """Those that docs/deployment/precision.md names, for reduced builds; Mul is in every model of demucs."""
+    plain = compile(deep, verify=False)
+    added = loose.report.operators.keys() - plain.report.operators.keys() - {"Mul"}
+    assert added == {"Cast", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"}
+
+
 def assert_same_stems(*models: bytes) -> None:
     mix = 0.1 * np.random.default_rng(0).standard_normal((1, 2, 800), np.float32)
     sessions = [onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]) for model in models]
