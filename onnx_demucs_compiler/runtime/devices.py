@@ -45,7 +45,7 @@ class Device:
         helper: another provider, which takes what this one does not.
         own_threads: whether the provider has a pool of threads of its own, beside which ONNX Runtime's would
             only be in the way.
-        instead: what it is held against, and takes over where the two disagree.
+        instead: the name of what it is held against, which takes over where the two disagree.
     """
 
     name: str

@@ -31,7 +31,7 @@ from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime.devices import CPU, Device, DeviceError
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.manifest import FileRecord
-from onnx_demucs_compiler.runtime.openvino import ONNXRUNTIME, find_computing
+from onnx_demucs_compiler.runtime.openvino import ONNXRUNTIME, chosen_device
 from onnx_demucs_compiler.runtime.user_cache import cache_folder
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def open_healthy(
         CompilerError: the artifact cannot be opened.
         UsageError: there is no such device or runtime, or it is not installed; or they exclude each other.
     """
-    device = find_computing(runtime, name, path)
+    device = chosen_device(runtime, name, path)
     if device is CPU:
         return Graph(path, threads), Health(device.name, device.name)
     key = _key(path, device)

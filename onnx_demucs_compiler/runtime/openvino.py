@@ -100,7 +100,7 @@ OPENVINO = OpenVino(
 RUNTIMES = (ONNXRUNTIME, OPENVINO.name)
 
 
-def find_computing(runtime: str, device: str, model: Path) -> Device:
+def chosen_device(runtime: str, device: str, model: Path) -> Device:
     """The device of ONNX Runtime, or OpenVINO, that a user means.
 
     Args:
@@ -126,13 +126,13 @@ def check_runtime(runtime: str, device: str, model: str, start: bytes) -> None:
     """Refuse what no machine can do.
 
     Args:
-        runtime: see :func:`find_computing`.
+        runtime: see :func:`chosen_device`.
         device: likewise.
         model: the artifact, for messages.
         start: the first bytes of it.
 
     Raises:
-        UsageError: see :func:`find_computing`.
+        UsageError: see :func:`chosen_device`.
     """
     if runtime not in RUNTIMES:
         raise UsageError(f"there is no runtime {runtime}; there are {' and '.join(RUNTIMES)}")

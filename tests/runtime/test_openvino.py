@@ -14,7 +14,7 @@ from tiny_model import TinyModel
 from onnx_demucs_compiler.engines.openvino import without_telemetry
 from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.runtime import Separator, openvino
-from onnx_demucs_compiler.runtime.openvino import OPENVINO, OpenVino, find_computing
+from onnx_demucs_compiler.runtime.openvino import OPENVINO, OpenVino, chosen_device
 from onnx_demucs_compiler.runtime.session import create_session
 
 LONG = """Exception from src/inference/core.cpp:84:
@@ -136,7 +136,7 @@ def test_devices_of_onnxruntime(
     why = f"device {device} is one of ONNX Runtime's, and openvino is on the CPU; leave out one of them"
     assert result.stderr == f"error: {why}\n"
     assert not out.exists()
-    assert find_computing("openvino", "cpu", artifact) is OPENVINO
+    assert chosen_device("openvino", "cpu", artifact) is OPENVINO
 
 
 def test_files_in_ort_format(
