@@ -342,6 +342,31 @@ def formats() -> str:
     )
 
 
+def openvino() -> str:
+    """Files in OpenVINO, in turn with ONNX Runtime."""
+    explained = (
+        "A segment's time is the median of its ratio to ONNX Runtime's in the same round; SNR is that of the "
+        "worst stem against ONNX Runtime's on noise."
+    )
+    return "\n\n".join([explained, *_in_openvino("openvino"), *_in_openvino("openvino_trained")])
+
+
+def _in_openvino(name: str) -> list[str]:
+    found = load(name)
+    return [
+        f"Weights: {found['weights']}. {found['machine']}, {found['threads']} threads, openvino "
+        f"{found['openvino']}, onnxruntime {found['onnxruntime']}, {found['date']}, {found['rounds']} rounds "
+        "(`benchmarks/openvino_runtime.py`):",
+        table(
+            ["file, runtime", "time of ONNX Runtime's", "CPU s of a segment", "peak memory, MB",
+             "s to open", "again, from the cache", "worst stem, dB"],
+            [[entrant, f"{row['of_onnxruntime']:.2f}", row["cpu_seconds"], row["peak_mb"],
+              row["seconds_to_open"], row.get("seconds_to_open_again", ""), row.get("worst_stem_db", "")]
+             for entrant, row in found["rows"].items()],
+        ),
+    ]  # fmt: skip
+
+
 def _operators_in_executorch() -> list[str]:
     """Milliseconds of each operator that takes a hundredth of the time."""
     found = load("executorch_operators")

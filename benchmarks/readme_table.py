@@ -24,6 +24,7 @@ def main() -> None:
         "docs/deployment/clients.md": deployment.clients(),
         "docs/deployment/engines.md": deployment.engines(),
         "docs/deployment/formats.md": deployment.formats(),
+        "docs/deployment/openvino.md": deployment.openvino(),
         "docs/deployment/plugins.md": deployment.plugins(),
         "docs/deployment/trust.md": deployment.trust(),
         "docs/deployment/runtime_config.md": deployment.ort_format(),

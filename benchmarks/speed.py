@@ -14,11 +14,10 @@ every round, in an order that the round draws, each in a process of its own, so 
 down slows all of them; printed are medians, ratios to PyTorch eager. Peak memory is read after five
 segments. Every graph runs in the session that ``separate`` uses and, as ``NAME, default session``, in one
 as ONNX Runtime makes it, which a program gets that sets no options. ``--separate-only`` names graphs that
-run in the former alone, and that may leave the STFT to the host (NumPy). With ``--openvino`` (``pip install
-openvino``) OpenVINO reads the others in f32, but for those of ``--target ort``, whose operators it does not
-know. A square matrix product runs in turn with them, in PyTorch's BLAS and in ONNX Runtime, which need not
-be equally fast on one processor: at the higher rate, the arithmetic of the first graph is the least that a
-segment can take.
+run in the former alone, and that may leave the STFT to the host (NumPy). With ``--openvino``, and the extra
+``openvino``, the others run as ``separate --runtime openvino`` runs them too. A square matrix product runs
+in turn with them, in PyTorch's BLAS and in ONNX Runtime, which need not be equally fast on one processor: at
+the higher rate, the arithmetic of the first graph is the least that a segment can take.
 """
 
 from __future__ import annotations
@@ -81,11 +80,7 @@ def main() -> None:
         runners[f"{name}, default session"] = ("default", path)
     runners |= {name: ("host", path) for name, path in apart.items()}
     if arguments.openvino:
-        runners |= {
-            f"{name}, OpenVINO": ("openvino", path)
-            for name, path in graphs.items()
-            if artifact_metadata(Path(path)).target != "ort"
-        }
+        runners |= {f"{name}, OpenVINO": ("openvino", path) for name, path in graphs.items()}
     results = machine() | {"model": model} | measured(runners, model, arguments.rounds)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
@@ -15,6 +16,7 @@ from onnx_demucs_compiler.checking.fidelity import Gate, References, probe_signa
 from onnx_demucs_compiler.checking.grouping import Choice
 from onnx_demucs_compiler.checking.promises import check_alone, promise_named
 from onnx_demucs_compiler.checking.quantisation import Quantiser, account, no_gain, options_for, speedup
+from onnx_demucs_compiler.checking.target_runtimes import check_installed, packages_of, sessions
 from onnx_demucs_compiler.checking.timing import seconds_by_operator
 from onnx_demucs_compiler.emit.pipeline import check_emittable
 from onnx_demucs_compiler.emit.pipeline import emit as emit_model
@@ -149,7 +151,8 @@ def compile(  # noqa: A001
             ``.th`` file, ``untrained:NAME``. The module is not changed.
         rules: the rewrites to apply; the bundled defaults when None.
         target: ``"portable"``, ``ai.onnx`` operators only; ``"ort"``, with those of ``com.microsoft`` that
-            ONNX Runtime's own packages have; or ``"web"``, for onnxruntime-web.
+            ONNX Runtime's own packages have; ``"web"``, for onnxruntime-web; or ``"openvino"``, which is
+            measured there too.
         emit: ``"pt2"``, the saved ``torch.export.ExportedProgram``, ``"tflite"``, for LiteRT, ``"pte"``, for
             ExecuTorch, or ``"mlpackage"``, for Core ML, in place of an ONNX file. It excludes what works on
             ONNX graphs: ``target``, ``stems``, ``two_stems``, ``opset``, ``track``, ``fold_weights``,
@@ -239,6 +242,8 @@ def compile(  # noqa: A001
         check_emittable(options, profile=profile, verify_each=verify_each, stop_after=stop_after)
     if stop_after is not None:
         rules = rules.until(stop_after)
+    if verify:
+        check_installed(options.made_for)
     storing = rules.storing(options.precision, options.made_for)
     is_stored = precision is not None and precision in STORED_AS[precision]
     if is_stored and precision not in {rule.precision for rule in storing}:
@@ -291,7 +296,7 @@ def compile(  # noqa: A001
             options = replace(options, precision=_precision_of(stored))
         gate = promise.gate if promise else Gate.of(options.precision, min_snr_db, rounded=ROUNDED in stored)
         metadata = replace(
-            metadata_of(view, recorder, EXPORTED_WITH),
+            metadata_of(view, recorder, (*EXPORTED_WITH, *(packages_of(options.made_for) if verify else ()))),
             precision=options.precision,
             stored=tuple(stored.items()),
             providers=providers_of(proto, options.made_for),
@@ -310,13 +315,14 @@ def compile(  # noqa: A001
     def falls() -> tuple[str, ...]:
         return each.falls(rules, recorder, measurements) if each else ()
 
-    def blame() -> tuple[str, ...]:
-        return falls() or ((each.largest(measurements),) if each else ())
+    def blame(runtime: tuple[str, ...]) -> tuple[str, ...]:
+        return runtime + (falls() or ((each.largest(measurements),) if each else ()))
 
     if references:
         with recorder.step("verify"):
-            measurements = references.measure(data)
-            gate.check(measurements, blame)
+            for runtime, session in sessions(options.made_for, data):
+                measurements = references.measure(session)
+                gate.check(measurements, partial(blame, runtime))
     operator_seconds: dict[str, float] = {}
     if profile:
         with recorder.step("profile"):

@@ -48,7 +48,9 @@ def compile(  # noqa: A001 - the command's name
     ] = False,
     target: Annotated[
         str,
-        typer.Option(help="Runtime family: portable; ort (adds com.microsoft operators); web (in browsers)."),
+        typer.Option(
+            help="Runtime family: portable; ort (adds com.microsoft operators); web (in browsers); openvino."
+        ),
     ] = "portable",
     interface: Annotated[
         str, typer.Option(help="Cut of the graph: waveform, core, spectral, openkara.")

@@ -51,11 +51,7 @@ class OpenVino(Device):
         Raises:
             DeviceError: OpenVINO is broken, or refuses the model.
         """
-        threads = threads or usable_cores()
-        try:
-            return OpenVinoSession(OpenVinoModel(path, threads, _cache()))
-        except Exception as error:  # of an import, a file or a kernel, which share no narrower base
-            raise DeviceError(_told(error)) from error
+        return open_in_openvino(path, threads, _cache())
 
 
 class OpenVinoSession:
@@ -86,6 +82,23 @@ class OpenVinoSession:
             return self._model.run(feeds, list(self._model.outputs))
         except Exception as error:  # RuntimeError, and TypeError where an array does not fit
             raise CompilerError(f"OpenVINO cannot run the model ({_told(error)})") from error
+
+
+def open_in_openvino(path: Path, threads: int | None = None, cache: Path | None = None) -> OpenVinoSession:
+    """Open a model in OpenVINO, in float32.
+
+    Args:
+        path: the ``.onnx`` file.
+        threads: how many compute; those of :func:`~.cores.usable_cores` when None.
+        cache: a folder for compiled models.
+
+    Raises:
+        DeviceError: OpenVINO is broken, or refuses the model.
+    """
+    try:
+        return OpenVinoSession(OpenVinoModel(path, threads or usable_cores(), cache))
+    except Exception as error:  # of an import, a file or a kernel, which share no narrower base
+        raise DeviceError(_told(error)) from error
 
 
 OPENVINO = OpenVino(

@@ -43,6 +43,16 @@ WEB = Target(
     external_data=True,
     refuses={"track": "no WebGPU provider has Loop, and the page cuts songs into segments"},
 )
+OPENVINO = Target(
+    "openvino",
+    domains=AI_ONNX,
+    contract="openvino",
+    why="OpenVINO on CPUs, in which the file is measured before it is written.",
+    tuned_for="OpenVINO",
+    precisions=("fp32", "fp16-weights"),
+    engine="openvino",
+    refuses={"quality": "it is chosen by measuring ONNX Runtime"},
+)
 
 PT2 = Target(
     "pt2",
@@ -85,6 +95,7 @@ __all__ = [
     "EMITTED_FOR",
     "MLPACKAGE",
     "ONNXRUNTIME_CPU",
+    "OPENVINO",
     "ORT",
     "PORTABLE",
     "PT2",
@@ -98,7 +109,7 @@ __all__ = [
     "target_named",
 ]
 
-TARGETS = {target.name: target for target in (PORTABLE, ORT, WEB)}
+TARGETS = {target.name: target for target in (PORTABLE, ORT, WEB, OPENVINO)}
 """Every target of an ONNX graph, by name."""
 
 EMITTED = {target.name: target for target in (PT2, TFLITE, PTE, MLPACKAGE)}
@@ -112,7 +123,8 @@ ONNXRUNTIME_CPU = frozenset(target for target in ALL if target.tuned_for == "ONN
 """Where rules belong that were measured in ONNX Runtime on CPUs, and gain nothing that is known elsewhere.
 
 WebAssembly is one of these CPUs: what saves memory natively saves it there, where there is less. htdemucs
-takes 756 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py).
+takes 756 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py). OpenVINO plans its
+memory itself, and is named apart: there all of them together save time (benchmarks/openvino_runtime.py).
 """
 
 

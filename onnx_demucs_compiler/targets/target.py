@@ -23,7 +23,8 @@ class Target:
         precision: how weights are stored unless asked for; in half precision only what it says exactly.
         precisions: all that can be asked for.
         external_data: whether weights lie in a file of their own unless asked for.
-        engine: what runs its files, as ``verify --engine`` has it, where those are no ONNX; empty for none.
+        engine: what its files are measured in, as ``verify --engine`` has it, where that is not ONNX Runtime
+            alone; empty for none.
         refuses: options that no artifact for the target can have, each with the reason.
     """
 

@@ -211,7 +211,7 @@ def test_a_model_from_a_folder_of_ones_own(checkpoint: Path, folder: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--target", "gpu"], "target=gpu is not a value it takes; use portable, ort, web"),
+        (["--target", "gpu"], "target=gpu is not a value it takes; use portable, ort, web, openvino"),
         (
             ["--target", "web", "--track"],
             "target=web excludes track: no WebGPU provider has Loop, and the page",

@@ -34,7 +34,7 @@ class Never(nn.Module):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("target", "gpu", "target=gpu is not a value it takes; use portable, ort, web"),
+        ("target", "gpu", "target=gpu is not a value it takes; use portable, ort, web, openvino"),
         (
             "interface",
             "Waveform",

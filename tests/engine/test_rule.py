@@ -29,7 +29,7 @@ def test_other_names_are_rejected(name: str) -> None:
     [
         ({"why": ""}, "`why` is empty"),
         ({"why": " \n"}, "`why` is empty"),
-        ({"targets": frozenset({ORT, "gpu"})}, "unknown target gpu; known: portable, ort, web"),
+        ({"targets": frozenset({ORT, "gpu"})}, "unknown target gpu; known: portable, ort, web, openvino"),
         ({"stage": Stage.DECOMPOSE, "ops": ()}, "names no ATen operator"),
         ({"stage": Stage.TRANSLATE, "ops": ()}, "names no ATen operator"),
         ({"cases": ()}, "no case in which it fires"),

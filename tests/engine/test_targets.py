@@ -39,7 +39,11 @@ def model() -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def targets(model: torch.nn.Module) -> dict[str, CompiledModel]:
-    return {target.name: compile(model, target=target.name) for target in TARGETS.values()}
+    """Those that other engines measure are not measured: these need not be installed."""
+    return {
+        target.name: compile(model, target=target.name, verify=not target.engine)
+        for target in TARGETS.values()
+    }
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=str)
@@ -60,7 +64,7 @@ def test_a_target_has_a_contract(target: Target) -> None:
 
 
 def test_a_target_that_is_none() -> None:
-    with pytest.raises(UsageError, match="unknown target gpu; known: portable, ort, web"):
+    with pytest.raises(UsageError, match="unknown target gpu; known: portable, ort, web, openvino"):
         target_named("gpu")
 
 
@@ -110,7 +114,7 @@ def test_the_same_stems(targets: dict[str, CompiledModel]) -> None:
     for target, compiled in targets.items():
         session = ort.InferenceSession(compiled.model.SerializeToString(), session_options(threads=1))
         [stems[target]] = session.run(None, {"mix": mix})
-    for target in ("ort", "web"):
+    for target in ("ort", "web", "openvino"):
         assert snr_db(stems["portable"].astype(np.float64), stems[target]) > 110
 
 

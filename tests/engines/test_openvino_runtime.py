@@ -1,4 +1,4 @@
-"""``separate --runtime openvino`` with OpenVINO itself, of build/engines/openvino."""
+"""``--runtime openvino`` and ``--target openvino`` with OpenVINO itself, of build/engines/openvino."""
 
 import json
 import os
@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,9 +18,11 @@ from command_line import run
 from environments import installed
 from small_model import small_model
 
-from onnx_demucs_compiler import compile
+from onnx_demucs_compiler import CompilerError, compile
+from onnx_demucs_compiler.checking.fidelity import worst_db
 from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.engines import interpreter
+from onnx_demucs_compiler.engines.openvino import OpenVinoModel
 from onnx_demucs_compiler.runtime import Separator
 from onnx_demucs_compiler.runtime.graph import Graph
 from onnx_demucs_compiler.runtime.health import agreement_db
@@ -164,3 +168,40 @@ def test_threads_are_not_pinned() -> None:
     done.set()
     watcher.join()
     assert seen == {frozenset(usable)}
+
+
+def test_a_target_measured_in_openvino() -> None:
+    compiled = compile(small_model(), target="openvino")
+    assert compiled.metadata.target == "openvino"
+    assert dict(compiled.metadata.versions)["openvino"] == version("openvino")
+    portable = compile(small_model())
+    both = [worst_db(one.report.fidelity) for one in (compiled, portable)]
+    assert min(both) > 100
+    assert both[0] != both[1]
+
+
+def wrong_by_a_hundredth(
+    self: OpenVinoModel, feeds: Any, outputs: Any, original: Any = OpenVinoModel.run
+) -> Any:
+    return [value * np.float32(1.01) for value in original(self, feeds, outputs)]
+
+
+def refuses(*_: Any) -> None:
+    raise RuntimeError("no kernel for that")
+
+
+@pytest.mark.parametrize(
+    ("name", "stand_in", "message"),
+    [
+        ("run", wrong_by_a_hundredth, r"parity failed: .* 40\.0 dB .*; measured in OpenVINO"),
+        ("run", refuses, r"OpenVINO cannot run the model \(no kernel for that\)"),
+        ("__init__", refuses, r"OpenVINO cannot load the compiled graph \(no kernel for that\)"),
+    ],
+)
+def test_what_is_wrong_in_openvino_is_not_written(
+    name: str, stand_in: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime is right all the while."""
+    monkeypatch.setattr(OpenVinoModel, name, stand_in)
+    with pytest.raises(CompilerError, match=message):
+        compile(small_model(), target="openvino")

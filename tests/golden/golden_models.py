@@ -94,6 +94,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "small-htdemucs-portable": (small_htdemucs, {}),
     "small-htdemucs-ort": (small_htdemucs, {"target": "ort"}),
     "small-htdemucs-web": (small_htdemucs, {"target": "web"}),
+    "small-htdemucs-openvino": (small_htdemucs, {"target": "openvino"}),
     "small-hdemucs": (small_hdemucs, {}),
     "small-demucs": (small_demucs, {}),
     "small-bag-stems": (small_bag, {"stems": ("vocals",)}),
