@@ -43,7 +43,7 @@ def replace_matches(model: ir.Model, rule: Rule, options: Options, firings: Firi
 
 
 def by_operator(pattern: RewriteRule) -> RewriteRule:
-    """A copy of a pattern that is tried on nodes of its last operator only.
+    """A pattern's copy, tried on nodes of its last operator only.
 
     onnxscript's matcher begins an account of every node, and a pattern of several outputs sorts the whole
     graph for each.
