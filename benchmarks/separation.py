@@ -60,7 +60,7 @@ def main() -> None:
         soundfile.write(path, song.T, metadata.sample_rate, subtype="FLOAT")
         session_mb, peak_mb = _memory(arguments.artifact, path, Path(folder) / "stems")
     found = separator.separate(song)
-    wanted = _by_demucs(metadata.model, song)
+    wanted = stems_by_demucs(metadata.model, song)
     snr = {stem: round(snr_db(wanted[stem], found[stem]), 1) for stem in metadata.sources}
     results = {
         "seconds": arguments.seconds,
@@ -73,7 +73,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _by_demucs(name: str, song: np.ndarray) -> dict[str, np.ndarray]:
+def stems_by_demucs(name: str, song: np.ndarray) -> dict[str, np.ndarray]:
     """The stems of demucs.api.Separator.separate_tensor, without its random shifts."""
     source = load_model(name)
     wav = torch.from_numpy(song)

@@ -34,6 +34,7 @@ from onnx_demucs_compiler.tracing.recurrent import lstm_by_shape
 from onnx_demucs_compiler.tracing.source import error_in_one_line
 from onnx_demucs_compiler.tracing.translations import translations_read_once
 from onnx_demucs_compiler.view.model_view import ModelView
+from onnx_demucs_compiler.view.ports import SURROUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -166,7 +167,7 @@ def trace(
     subject = source, example, rules, options
     with recorder.step("trace"), quiet():
         try:
-            traced = _traced(*subject, recorder, _plain_export)
+            traced = _traced(*subject, recorder, _trusting_export if _trusts(options) else _plain_export)
         except CompilerError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever torch raises
@@ -221,8 +222,24 @@ def _refuse_closed_sizes(error: Exception, name: str) -> None:
         raise CompilerError(f"torch.export cannot trace {name}: {found}; give a number") from error
 
 
+def _trusts(options: Options) -> bool:
+    """True if tests of many lengths stand in for torch.export's proofs."""
+    return options.context is not None
+
+
 def _plain_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:
     return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
+
+
+def _trusting_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:
+    """Export with sizes of which torch cannot prove what layers need."""
+    return torch.export.export(
+        module,
+        inputs,
+        dynamic_shapes=shapes,
+        strict=False,
+        prefer_deferred_runtime_asserts_over_guards=True,
+    )
 
 
 def lower(traced: Traced, rules: RuleSet, recorder: Recorder) -> Lowered:
@@ -234,7 +251,8 @@ def lower(traced: Traced, rules: RuleSet, recorder: Recorder) -> Lowered:
     names = tuple(program.graph_signature.user_inputs)
     decompositions = rules.stage(Stage.DECOMPOSE, view.options.made_for)
     with recorder.step("decompose"), quiet():
-        program = apply_decompositions(program, decompositions, recorder, shapes)
+        trusted = _trusts(view.options)
+        program = apply_decompositions(program, decompositions, recorder, shapes, trusted=trusted)
     recorder.observer.program(Moment(Stage.DECOMPOSE, 0, "decompose"), program)
     return Lowered(program, names, view)
 
@@ -273,8 +291,8 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         packages: those that made it of the lowered program.
     """
     source, options = view.source, view.options
-    family = family_of(source.module)
-    hop = family.hop(source.module) if options.length == "dynamic" else 0
+    context = None if options.track else options.context
+    hop, shortest = _open_lengths(view)
     made_with = sorted({*TRACED_WITH, *packages})
     versions = {name: importlib.metadata.version(name) for name in made_with}
     return ArtifactMetadata(
@@ -282,7 +300,7 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         sample_rate=source.sample_rate or 0,
         audio_channels=source.audio_channels or 0,
         segment=source.segment or 0,
-        interface=options.interface,
+        interface=SURROUNDED if context else options.interface,
         precision=options.precision,
         target=options.made_for.name,
         model=source.name,
@@ -297,10 +315,29 @@ def metadata_of(view: ModelView, recorder: Recorder, packages: Iterable[str]) ->
         length="dynamic" if options.length == "dynamic" else "segment",
         overlap=options.overlap if options.track else None,
         fold_weights=options.fold_weights,
-        differing_segments=family.differing_segments(source.module, source.segment or 0),
+        differing_segments=_differing_segments(view),
         weights_license=options.weights_license,
         fade_step=0 if options.track else source.fade_step,
+        context=context,
         hop=hop,
-        shortest=family.min_hops * hop,
+        shortest=shortest,
         versions=tuple(({"onnx-demucs-compiler": __version__} | versions).items()),
     )
+
+
+def _open_lengths(view: ModelView) -> tuple[int, int]:
+    """The divisor of an open length, and the least; or zeros."""
+    options, family = view.options, family_of(view.source.module)
+    if options.length != "dynamic":
+        return 0, 0
+    if options.context is not None:
+        return 1, 2 * options.context + 1
+    hop = family.hop(view.source.module)
+    return hop, family.min_hops * hop
+
+
+def _differing_segments(view: ModelView) -> str:
+    source = view.source
+    if view.options.track and view.options.context is not None:
+        return "none"
+    return family_of(source.module).differing_segments(source.module, source.segment or 0)

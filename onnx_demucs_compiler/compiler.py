@@ -30,7 +30,7 @@ from onnx_demucs_compiler.graph.measure import (
 )
 from onnx_demucs_compiler.graph.storage import COMPUTED, INT8, LOSSLESS, ROUNDED, STORED, stored_bytes
 from onnx_demucs_compiler.graph.weights import weight_bytes
-from onnx_demucs_compiler.loading import SourceModel, as_source_model, family_of
+from onnx_demucs_compiler.loading import SourceModel, as_source_model
 from onnx_demucs_compiler.observe.blame import VerifyEach
 from onnx_demucs_compiler.observe.observer import Observers
 from onnx_demucs_compiler.options import DEFAULT_OPSET, STORED_AS, Options
@@ -44,6 +44,7 @@ from onnx_demucs_compiler.stages.opset import restate_in_opset
 from onnx_demucs_compiler.tracing.copies import private_copy
 from onnx_demucs_compiler.tracing.first_call import first_call
 from onnx_demucs_compiler.tracing.quiet import quiet
+from onnx_demucs_compiler.view.lengths import at_length
 from onnx_demucs_compiler.view.model_view import ModelView
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def compile(  # noqa: A001
     quality: str | None = None,
     opset: int | None = None,
     batch: int | str = 1,
-    length: int | str = "segment",
+    length: int | str = "auto",
     track: bool = False,
     overlap: float = DEFAULT_OVERLAP,
     two_stems: str | None = None,
@@ -172,6 +173,8 @@ def compile(  # noqa: A001
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
             leaves it open: of a module that is not Demucs the last axis of each input as long as the first.
+            ``"auto"`` is ``"dynamic"`` for a model that demucs gives segments of several lengths (HDemucs,
+            time-domain Demucs and bags of them), if target and interface allow it, else ``"segment"``.
         track: ``mix [C, samples]`` of any length to ``stems [S, C, samples]`` in one call: the segments are
             cut, weighted and added inside, equal to ``demucs.apply.apply_model(shifts=0)`` within the
             normalisation of ``demucs.api.Separator``.
@@ -258,7 +261,7 @@ def compile(  # noqa: A001
             trust_checkpoint=trust_checkpoint,
         )
         source = private_copy(source)
-        source = family_of(source.module).at_length(source, options.length)
+        source, options = at_length(source, options)
         options = replace(options, sources=source.sources)
         view = ModelView(source, options)
         example = view.example()

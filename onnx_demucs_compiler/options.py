@@ -52,7 +52,8 @@ class Options:
         quality: what is promised of the stems, where the precision follows from that.
         opset: version of the ``ai.onnx`` operator set.
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
-        length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
+        length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open, ``"auto"``
+            is what follows from the model.
         track: whether the graph takes a track of any length, cut into segments inside.
         overlap: with ``track``, the part of each segment that the next covers too, in [0, 1).
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
@@ -61,6 +62,9 @@ class Options:
         fold_weights: whether what is computed from weights alone is stored in place of being computed.
         weights_license: their licence, for the metadata; empty where the user names none.
         keep: with ``int8``, the weights that are stored in float16 instead, by their initializers' names.
+        context: samples of the song in a window on either side of its segment, where windows are as long as
+            their segments; None where they are of one length, or of any.
+        segment: samples of the longest segment then.
         sources: the model's own sources, in the order of the graph's second axis, for rules to look up.
     """
 
@@ -72,7 +76,7 @@ class Options:
     quality: str | None = None
     opset: int = DEFAULT_OPSET
     batch: int | str = 1
-    length: int | str = "segment"
+    length: int | str = "auto"
     track: bool = False
     overlap: float = DEFAULT_OVERLAP
     stems: tuple[str, ...] | None = None
@@ -81,6 +85,8 @@ class Options:
     fold_weights: bool = False
     weights_license: str = ""
     keep: tuple[str, ...] = ()
+    context: int | None = None
+    segment: int = 0
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,7 +124,7 @@ class Options:
             raise UsageError(
                 f"length={self.length} is more samples than a graph can count; {LARGEST} at most"
             )
-        _one_of("length", self.length, ("segment", "dynamic", "a number of samples"))
+        _one_of("length", self.length, ("auto", "segment", "dynamic", "a number of samples"))
 
     def _check_batch(self) -> None:
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)

@@ -63,6 +63,8 @@ struct Facts {
                 throw Failure(std::string("the model's metadata tells no ") + key + "; compile a separator");
             return value;
         };
+        if (property("onnx_demucs.interface") == "surrounded")
+            throw Failure("the model needs the song around each segment; compile it with --length segment");
         if (property("onnx_demucs.interface") != "waveform")
             throw Failure("the model leaves its STFT to the client; compile it with --interface waveform");
         if (find("onnx_demucs.fade_step"))

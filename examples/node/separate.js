@@ -66,6 +66,8 @@ async function openModel(path) {
     if (!(value > 0)) throw new Failure(`the model's metadata tells no ${key}; compile a separator`);
     return value;
   };
+  if (property("onnx_demucs.interface") === "surrounded")
+    throw new Failure("the model needs the song around each segment; compile it with --length segment");
   if (session.inputNames.length !== 1 || property("onnx_demucs.interface") !== "waveform")
     throw new Failure("the model leaves its STFT to the client; compile it with --interface waveform");
   if ("onnx_demucs.fade_step" in metadata)

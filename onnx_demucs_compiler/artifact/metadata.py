@@ -32,8 +32,9 @@ class ArtifactMetadata:
         sample_rate: in Hz.
         audio_channels: channels of the waveform input and of every stem.
         segment: samples per channel that one run takes.
-        interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``core``, ``spectral`` or
-            ``openkara`` (:mod:`onnx_demucs_compiler.view.cuts`).
+        interface: ``waveform`` (``mix [B, C, N]`` in, ``stems [B, S, C, N]`` out), ``surrounded``, the same
+            with :attr:`context`, ``core``, ``spectral`` or ``openkara``
+            (:mod:`onnx_demucs_compiler.view.cuts`).
         precision: ``fp32``, ``fp16-weights``, ``int8``, or of Core ML ``fp16``.
         target: ``portable``, ``ort`` or ``web``, or the format beside ONNX.
         model: what was compiled, as the user named it.
@@ -67,6 +68,8 @@ class ArtifactMetadata:
         fade_step: samples between the starts of segments that fade into each other, of a mix as it is
             (:mod:`onnx_demucs_compiler.runtime.fades`); 0 where segments are those of demucs, of a
             normalised mix.
+        context: samples of the song in a window on either side of its segment, where the window of a shorter
+            segment is shorter; None where each is as long as a segment.
         hop: samples that an open length is a multiple of; 0 where the length is fixed.
         shortest: the least samples of an open length; 0 where it is fixed.
         quality: what was promised of the stems when it was compiled: ``exact``, ``careful`` or ``fast``;
@@ -101,10 +104,16 @@ class ArtifactMetadata:
     stopped_after: str = ""
     weights_license: str = ""
     fade_step: int = 0
+    context: int | None = None
     hop: int = 0
     shortest: int = 0
     quality: str = ""
     promise: str = ""
+
+    @property
+    def window(self) -> int:
+        """Samples of the longest window: a segment with its context."""
+        return self.segment + 2 * (self.context or 0)
 
     def to_props(self) -> dict[str, str]:
         """The ``metadata_props`` of the model, in a fixed order."""
@@ -139,6 +148,7 @@ class ArtifactMetadata:
             **(self._unblend() if self.interface == "spectral" else {}),
             **({"license": self.weights_license} if self.weights_license else {}),
             **({PREFIX + "fade_step": str(self.fade_step)} if self.fade_step else {}),
+            **({} if self.context is None else {PREFIX + "context": str(self.context)}),
             **({PREFIX + "hop": str(self.hop), PREFIX + "shortest": str(self.shortest)} if self.hop else {}),
             **({PREFIX + "quality": self.quality, PREFIX + "promise": self.promise} if self.quality else {}),
         }
@@ -209,6 +219,7 @@ class ArtifactMetadata:
                 stopped_after=props.get(PREFIX + "stopped_after", ""),
                 weights_license=props.get("license", ""),
                 fade_step=int(props.get(PREFIX + "fade_step", "0")),
+                context=int(props[PREFIX + "context"]) if props.get(PREFIX + "context") else None,
                 hop=int(props.get(PREFIX + "hop", "0")),
                 shortest=int(props.get(PREFIX + "shortest", "0")),
                 quality=props.get(PREFIX + "quality", ""),

@@ -226,7 +226,7 @@ class _Subject:
         """Noise and a synthetic song, float32 ``[B, C, N]``."""
         facts = self._metadata
         batch = 1 if facts.batch == "dynamic" else int(facts.batch)
-        samples = facts.segment if facts.overlap is None else int(TRACK_SEGMENTS * facts.segment)
+        samples = facts.window if facts.overlap is None else int(TRACK_SEGMENTS * facts.segment)
         shape = (batch, facts.audio_channels, samples)
         noise = 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32)
         song = synthetic_song(samples, facts.sample_rate, channels=batch * facts.audio_channels)

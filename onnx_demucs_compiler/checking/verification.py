@@ -16,12 +16,14 @@ from onnx_demucs_compiler.checking.promises import promise_named
 from onnx_demucs_compiler.engines import engine_named
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.graph.storage import ROUNDED
-from onnx_demucs_compiler.loading import as_source_model, family_of
+from onnx_demucs_compiler.loading import as_source_model
 from onnx_demucs_compiler.options import LARGEST, Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.targets import EMITTED
 from onnx_demucs_compiler.tracing.copies import private_copy
+from onnx_demucs_compiler.view.lengths import at_length
 from onnx_demucs_compiler.view.model_view import ModelView
+from onnx_demucs_compiler.view.ports import SURROUNDED
 
 if TYPE_CHECKING:
     import os
@@ -128,13 +130,16 @@ def seen_again(
         CompilerError: it was compiled from other weights.
     """
     source = private_copy(source)
-    source = family_of(source.module).at_length(source, _length(metadata, source))
+    fitted = metadata.context is not None or (
+        metadata.overlap is not None and metadata.differing_segments == "none"
+    )
+    source, options = at_length(source, options_of(metadata, source), whole=not fitted)
     if source.weights_digest() != metadata.weights:
         raise CompilerError(
             f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "
             "name the model it was compiled from"
         )
-    view = ModelView(source, options_of(metadata, source))
+    view = ModelView(source, options)
     signals = probe_signals(view.probe(), source.sample_rate)
     return view, signals | {name: view.fit(signal) for name, signal in extra_signals.items()}
 
@@ -168,7 +173,7 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
     return Options(
         target=Options.target if emit else metadata.target,
         emit=emit,
-        interface=metadata.interface,
+        interface="waveform" if metadata.interface == SURROUNDED else metadata.interface,
         batch=int(metadata.batch) if metadata.batch.isdecimal() else metadata.batch,
         length=_length(metadata, source),
         stems=stems,

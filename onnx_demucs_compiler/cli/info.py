@@ -85,6 +85,7 @@ def _origin(path: Path, artifact: "Artifact") -> dict[str, Any]:
         "channels": metadata.audio_channels,
         "segment": f"{metadata.segment} samples, {seconds:.2f} s",
         **({"segments": f"fade, every {metadata.fade_step} samples"} if metadata.fade_step else {}),
+        **({} if metadata.context is None else {"segments": _context(metadata.context)}),
         "takes": "tracks of any length" if metadata.overlap is not None else metadata.length,
         "batch": metadata.batch,
         "interface": metadata.interface,
@@ -97,6 +98,11 @@ def _origin(path: Path, artifact: "Artifact") -> dict[str, Any]:
         **({"change": found.why} if found.why else {}),
         "rules": list(metadata.rules),
     }
+
+
+def _context(samples: int) -> str:
+    around = f", with {samples} samples of the song on either side" if samples else ""
+    return f"as long as they are{around}"
 
 
 def _shown(value: object) -> str:

@@ -130,7 +130,7 @@ def agreement_db(graph: Graph, reference: Graph) -> float:
     Raises:
         DeviceError: the graph does not run.
     """
-    mix = _probe(graph.metadata.audio_channels, graph.metadata.segment, graph.metadata.sample_rate)
+    mix = _probe(graph.metadata.audio_channels, graph.metadata.window, graph.metadata.sample_rate)
     try:
         found = graph.run(mix[None])[0]
     except CompilerError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnx_demucs_compiler.runtime.spectrum import Spectrum
-from onnx_demucs_compiler.view.ports import INTERFACES, TRACK
+from onnx_demucs_compiler.view.ports import INTERFACES, SURROUNDED, TRACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +139,7 @@ class Track(Waveform):
 
 HOSTS: dict[str, type[Waveform]] = {
     "waveform": Waveform,
+    SURROUNDED: Waveform,
     "core": Core,
     "spectral": Spectral,
     "openkara": Openkara,
@@ -149,4 +150,5 @@ def host_side(metadata: ArtifactMetadata) -> Waveform:
     """The host's side of the interface that an artifact has."""
     if metadata.overlap is not None:
         return Track(metadata, TRACK)
-    return HOSTS[metadata.interface](metadata, INTERFACES[metadata.interface])
+    ports = INTERFACES["waveform" if metadata.interface == SURROUNDED else metadata.interface]
+    return HOSTS[metadata.interface](metadata, ports)

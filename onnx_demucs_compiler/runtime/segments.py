@@ -6,7 +6,7 @@ The arithmetic follows ``demucs.apply.apply_model(shifts=0, split=True)`` operat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,8 +29,9 @@ DEFAULT_OVERLAP = 0.25
 class Segment:
     """One run of the model, in samples of the track.
 
-    The model's window is as long as it takes and centred on the segment, so that it starts before the
-    segment, and ends after it, where the end of the track cuts the segment short.
+    The model's window is centred on the segment. It starts before the segment, and ends after it, where the
+    model takes windows of one length and the end of the track cuts the segment short, or where it needs the
+    track around its segments.
 
     Attributes:
         start: where the segment begins.
@@ -47,6 +48,11 @@ class Segment:
     left: int
     window: tuple[int, int]
     right: int
+
+    @property
+    def taken(self) -> int:
+        """Samples of the window."""
+        return self.left + self.window[1] - self.window[0] + self.right
 
     def pad(self, audio: Audio) -> Audio:
         """Pad the span ``[C, n]`` of the track to the window's length."""
@@ -72,12 +78,21 @@ def stride_of(size: int, overlap: float) -> int:
     return stride
 
 
-def plan(track: int, size: int, stride: int) -> Iterator[Segment]:
-    """The segments that cover ``track`` samples with windows of ``size``, in order."""
+def plan(track: int, size: int, stride: int, context: int | None = None) -> Iterator[Segment]:
+    """The segments that cover a track, in order.
+
+    Args:
+        track: samples of it.
+        size: of a segment; the end of the track cuts the last ones short.
+        stride: from the start of a segment to that of the next.
+        context: samples of the track in a window before and after its segment, where the window of a shorter
+            segment is shorter; None where each window is of ``size``.
+    """
     for start in range(0, track, stride):
         length = min(size, track - start)
-        begin = start - (size - length) // 2
-        end = begin + size
+        before = (size - length) // 2 if context is None else context
+        begin = start - before
+        end = begin + size if context is None else start + length + context
         window = (max(0, begin), min(track, end))
         yield Segment(
             start, length, min(stride, length), left=window[0] - begin, window=window, right=end - window[1]
@@ -98,6 +113,12 @@ def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)
     while group := list(islice(remaining, size)):
         yield group
+
+
+def in_batches(segments: Iterable[Segment], size: int) -> Iterator[list[Segment]]:
+    """Segments in groups of at most ``size``, whose windows are equally long."""
+    for _, alike in groupby(segments, lambda segment: segment.taken):
+        yield from in_groups(alike, size)
 
 
 def triangle(size: int) -> Audio:

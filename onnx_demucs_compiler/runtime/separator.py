@@ -24,7 +24,7 @@ from onnx_demucs_compiler.runtime.segments import (
     OverlapAdd,
     SlidingWindow,
     first_short,
-    in_groups,
+    in_batches,
     plan,
     stride_of,
 )
@@ -50,9 +50,9 @@ class Separator:
     """Separates audio with one artifact of the compiler.
 
     The result of a model of demucs equals ``demucs.apply.apply_model(shifts=0, split=True)`` within the
-    normalisation of ``demucs.api.Separator``, but for the segments that the artifact's
-    ``differing_segments`` names, of which :meth:`separate_file` warns: a graph takes nothing shorter than a
-    segment, and nothing around it. Of other networks segments fade into each other (:mod:`~.fades`).
+    normalisation of ``demucs.api.Separator``. Of a graph of one length that holds but for the segments that
+    its ``differing_segments`` names, of which :meth:`separate_file` warns. Of other networks segments fade
+    into each other (:mod:`~.fades`).
 
     Attributes:
         metadata: what the artifact says of itself.
@@ -118,7 +118,7 @@ class Separator:
         if not metadata.hop:
             taken = "takes whole tracks" if self._graph.takes_tracks else "has segments of one length"
             raise UsageError(f"this model {taken}; leave the segment out, or compile with --length dynamic")
-        shortest = metadata.shortest / metadata.sample_rate
+        shortest = (metadata.shortest - 2 * (metadata.context or 0)) / metadata.sample_rate
         if not shortest <= seconds < math.inf:
             raise UsageError(f"a segment of this model has {shortest:.2g} s at least, and not {seconds:g}")
         return round(seconds * metadata.sample_rate / metadata.hop) * metadata.hop
@@ -272,6 +272,8 @@ class Separator:
 
     def _differing(self, song: Path, length: int) -> list[str]:
         """A warning of the part that demucs computes otherwise, if any."""
+        if self.metadata.context is not None:
+            return []
         start = first_short(length, self._segment, self._stride)
         short = f"from {start / self.metadata.sample_rate:.1f} s to the end" if start else "throughout"
         kind = self.metadata.differing_segments
@@ -300,8 +302,8 @@ class Separator:
             return
         window = SlidingWindow(blocks)
         estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, self._segment)
-        segments = plan(statistics.length, self._segment, self._stride)
-        for group in in_groups(segments, self._graph.batch):
+        segments = plan(statistics.length, self._segment, self._stride, metadata.context)
+        for group in in_batches(segments, self._graph.batch):
             spans = [window.read(*segment.window) for segment in group]
             mixes = [
                 segment.pad(statistics.normalise(span)) for segment, span in zip(group, spans, strict=True)

@@ -39,7 +39,7 @@ FACTS = (
     "sources",
     "sample_rate",
     "audio_channels",
-    *(PREFIX + fact for fact in ("interface", "segment", "n_fft", "overlap", "fade_step")),
+    *(PREFIX + fact for fact in ("interface", "segment", "n_fft", "overlap", "fade_step", "context")),
 )
 """Metadata that a client needs, and of which Triton shows it only what is in the config."""
 

@@ -54,6 +54,8 @@ def lower(
     rules: tuple[Rule, ...],
     recorder: Recorder,
     dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
+    *,
+    trusted: bool = False,
 ) -> ExportedProgram:
     """Apply decomposition rules to a program.
 
@@ -62,6 +64,7 @@ def lower(
         rules: decomposition rules in order; for each node the first that does not refuse wins.
         recorder: told of every firing and refusal, and of the nodes that each rule added.
         dynamic_shapes: what the program was exported with.
+        trusted: whether what torch.export cannot prove of open sizes holds.
 
     Returns:
         A program without complex values, whose nodes keep the source lines of the model and, where a
@@ -82,7 +85,14 @@ def lower(
     walk = _Lowered(module, rules, recorder)
     shapes = None if dynamic_shapes is None else {"args": dynamic_shapes}
     try:
-        lowered = torch.export.export(walk, args, kwargs, dynamic_shapes=shapes, strict=False)
+        lowered = torch.export.export(
+            walk,
+            args,
+            kwargs,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=trusted,
+        )
     except UserError as error:
         raise CompilerError(f"torch.export cannot leave the shapes open: {first_line(error)}") from error
     _count_nodes(lowered, rules, recorder)

@@ -45,6 +45,25 @@ class Waveform(nn.Module):
         return mix
 
 
+class Surrounded(Waveform):
+    """The whole model, for segments with the song around them."""
+
+    def __init__(self, model: nn.Module, context: int) -> None:
+        """Take a model whose family knows what is around its segments.
+
+        Args:
+            model: the model.
+            context: samples on either side of a segment.
+        """
+        super().__init__(model)
+        self.surrounded = family_of(model).surrounded(model, context)
+
+    @property
+    def traced(self) -> nn.Module:
+        """The module to export."""
+        return self.surrounded
+
+
 class Cut(Waveform):
     """A model without its STFT and inverse STFT."""
 
@@ -120,13 +139,18 @@ CUTS: dict[str, type[Waveform]] = {
 }
 
 
-def cut(model: nn.Module, interface: str) -> Waveform:
+def cut(model: nn.Module, interface: str, context: int = 0) -> Waveform:
     """A model as an interface shows it.
+
+    Args:
+        model: the model.
+        interface: the name of one.
+        context: samples of the song on either side of a segment.
 
     Raises:
         UsageError: the model has nothing to cut there.
     """
-    return CUTS[interface](model)
+    return Surrounded(model, context) if context else CUTS[interface](model)
 
 
 def _split(channels: Tensor, axis: int) -> Tensor:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.utils._pytree as pytree
 from torch.export import Dim
+from torch.nn import functional
 
 from onnx_demucs_compiler.loading import family_of
 from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.tracing.copies import light_copy
 from onnx_demucs_compiler.tracing.randomness import least_random
 from onnx_demucs_compiler.view.cuts import cut
+from onnx_demucs_compiler.view.lengths import shortest_traced
 from onnx_demucs_compiler.view.stem_choice import choose, chosen_sources
 from onnx_demucs_compiler.view.track import separate_track
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.loading import SourceModel
     from onnx_demucs_compiler.options import Options
     from onnx_demucs_compiler.tracing.first_call import FirstCall
+    from onnx_demucs_compiler.view.cuts import Waveform
 
     Arrays = list[NDArray[Any]]
 
@@ -47,7 +50,7 @@ class ModelView:
         """
         self.source, self.options = source, options
         self.stems = chosen_sources(options, source.sources)
-        self._cut = cut(source.module, options.interface)
+        self._cut = self._viewed(source.module)
         self.outputs = self._cut.outputs
         self.n_fft = self._cut.n_fft
 
@@ -56,9 +59,17 @@ class ModelView:
         """The module to export."""
         return self._cut.traced
 
+    def _viewed(self, module: nn.Module) -> Waveform:
+        return cut(module, self.options.interface, self.options.context or 0)
+
+    def _with_context(self, mix: Tensor) -> Tensor:
+        """A mix ``[B, C, N]`` with its own ends as the song around it."""
+        context = self.options.context
+        return functional.pad(mix, (context, context), mode="circular") if context else mix
+
     def example(self) -> tuple[Tensor, ...]:
         """The input of one run: a mix, or what the user gave."""
-        example = self.source.example()
+        example = tuple(map(self._with_context, self.source.example()))
         batch = DYNAMIC_BATCH if self.options.batch == "dynamic" else int(self.options.batch)
         if batch == 1:
             return example
@@ -72,10 +83,15 @@ class ModelView:
         example = self.example()
         if not self.options.track:
             return example
-        (mix,) = example
+        (mix,) = self.source.example()
         segment = mix.shape[-1]
         samples = segment + stride_of(segment, self.options.overlap) // 2
         return (mix[0].repeat(1, 2)[:, :samples],)
+
+    @property
+    def open_length(self) -> bool:
+        """True if a segment's graph takes several lengths, inside a track too."""
+        return self.options.length == "dynamic" or self.options.context is not None
 
     @property
     def any_length(self) -> bool:
@@ -89,7 +105,7 @@ class ModelView:
 
     def _open_axes_of(self, value: Tensor) -> dict[int, str]:
         axes = {0: BATCH} if self.options.batch == "dynamic" else {}
-        if self.options.length == "dynamic" and value.ndim:
+        if self.open_length and value.ndim:
             if value.shape[-1] == self.example()[0].shape[-1]:
                 axes[value.ndim - 1] = SAMPLES
             elif self.n_fft:
@@ -98,16 +114,21 @@ class ModelView:
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...] | None:
         """The same as ``torch.export`` wants it: samples are a multiple of frames."""
-        family = family_of(self.source.module)
+        family, context = family_of(self.source.module), self.options.context
         frames, hop = Dim(FRAMES, min=family.min_hops), family.hop(self.source.module)
-        dims = {BATCH: Dim(BATCH), FRAMES: frames, SAMPLES: hop * frames if hop > 1 else Dim(SAMPLES)}
+        samples = hop * frames if hop > 1 else Dim(SAMPLES)
+        if context is not None:
+            samples = Dim(SAMPLES, min=2 * context + shortest_traced(self.source))
+        dims = {BATCH: Dim(BATCH), FRAMES: frames, SAMPLES: samples}
         shapes = tuple({axis: dims[name] for axis, name in axes.items()} for axes in self.open_axes())
         return shapes if any(shapes) else None
 
     def fit(self, mix: Tensor) -> tuple[Tensor, ...]:
         """A mix ``[1, C, N]`` in the shape that :meth:`probe` has."""
+        if self.options.track:
+            return (mix[0],)
         (probe,) = self.probe()
-        return (mix[0] if self.options.track else mix.expand(probe.shape[0], -1, -1).contiguous(),)
+        return (self._with_context(mix).expand(probe.shape[0], -1, -1).contiguous(),)
 
     @property
     def stem_axis(self) -> int:
@@ -151,7 +172,7 @@ class ModelView:
         with torch.no_grad(), least_random():
             if self.options.track:
                 return [self._run_track(module, inputs[0])]
-            viewed = cut(module, self.options.interface).traced
+            viewed = self._viewed(module).traced
             outputs = viewed(*(value.clone() for value in inputs))
         return self._chosen(outputs, inputs)
 
@@ -176,8 +197,9 @@ class ModelView:
         return [choose(self.options, self.source.sources, mix, array) for array in arrays]
 
     def _run_track(self, module: nn.Module, mix: Tensor) -> NDArray[Any]:
-        segment = self.example()[0].shape[-1]
-        stems = separate_track(module, mix, segment, self.options.overlap)
+        segment, context = self.source.example()[0].shape[-1], self.options.context
+        separate = self._viewed(module).traced
+        stems = separate_track(separate, mix, segment, self.options.overlap, context)
         chosen: NDArray[Any] = choose(
             self.options, self.source.sources, mix[None].numpy(), stems[None].numpy()
         )[0]

@@ -72,5 +72,11 @@ INTERFACES = {
 }
 """``waveform`` is the whole model; the others leave the STFT and its inverse to the host."""
 
+SURROUNDED = "surrounded"
+"""The interface of a model that needs the song around a segment: ``waveform`` of a longer mix.
+
+Clients that know nothing of that do not know the name either.
+"""
+
 TRACK = _interface("mix C N", "stems S C N")
 """A whole track of any length, cut into segments inside the graph."""

@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def separate_track(separate: Callable[[Tensor], Tensor], mix: Tensor, segment: int, overlap: float) -> Tensor:
+def separate_track(
+    separate: Callable[[Tensor], Tensor],
+    mix: Tensor,
+    segment: int,
+    overlap: float,
+    context: int | None = None,
+) -> Tensor:
     """Separate a track segment by segment, as ``demucs.apply.apply_model(shifts=0)`` does.
 
-    The track is normalised as ``demucs.api.Separator`` does. Every window has the full length, the last one
-    too, with the track or silence on both sides of what is left; demucs does the same with HTDemucs, and
-    gives other models a shorter last segment.
+    The track is normalised as ``demucs.api.Separator`` does.
 
     Args:
-        separate: the model, ``[1, C, segment]`` to ``[1, S, C, segment]``.
+        separate: the model, ``[1, C, N]`` to ``[1, S, C, N]``.
         mix: ``[C, samples]``.
-        segment: samples in one window.
+        segment: samples of a segment.
         overlap: the part of each segment that the next covers too.
+        context: of the windows; see :func:`onnx_demucs_compiler.runtime.segments.plan`.
 
     Returns:
         ``[S, C, samples]``, in the precision of ``mix``.
@@ -39,7 +44,7 @@ def separate_track(separate: Callable[[Tensor], Tensor], mix: Tensor, segment: i
     normalised = (mix - mean) / scale
     weight = torch.from_numpy(triangle(segment)).to(mix)
     stems, weights = mix.new_zeros(()), mix.new_zeros(samples)
-    for part in plan(samples, segment, stride_of(segment, overlap)):
+    for part in plan(samples, segment, stride_of(segment, overlap), context):
         window = functional.pad(normalised[:, slice(*part.window)], (part.left, part.right))
         estimate = separate(window[None])[0]
         first = part.start - part.window[0] + part.left

@@ -34,3 +34,27 @@ def plain_htdemucs(samples: int = 4096, **options: Any) -> nn.Module:
     It compiles in a third of the time.
     """
     return small_htdemucs(samples, **{"depth": 1, "dconv_mode": 0, "t_layers": 0} | options)
+
+
+def plain_hdemucs(**options: Any) -> nn.Module:
+    """An HDemucs of two layers for ``[B, 2, samples]``, without norms and residual branches."""
+    from demucs.hdemucs import HDemucs
+
+    model: nn.Module = HDemucs(
+        **{
+            "sources": ["drums", "vocals"], "channels": 8, "nfft": 512, "depth": 2, "norm_starts": 9,
+            "dconv_mode": 0, "samplerate": 8000,
+        } | options
+    )  # fmt: skip
+    return model.eval()
+
+
+def plain_demucs(**options: Any) -> nn.Module:
+    """A Demucs of the time domain for ``[B, 2, samples]``, without residual branches."""
+    from demucs.demucs import Demucs
+
+    model: nn.Module = Demucs(
+        **{"sources": ["drums", "vocals"], "channels": 8, "depth": 2, "dconv_mode": 0, "samplerate": 8000}
+        | options
+    )
+    return model.eval()

@@ -14,7 +14,7 @@ from demucs.hdemucs import HDemucs
 from onnx import numpy_helper
 from torch import nn
 
-from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
+from onnx_demucs_compiler import CompiledModel, CompilerError, compile
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.checking.fidelity import DEFAULT_MIN_SNR_DB, probe_signals, run_eager
 from onnx_demucs_compiler.graph.weights import weights_in
@@ -231,8 +231,3 @@ def test_iterated_wiener_filters_are_refused(build: Callable[..., nn.Module]) ->
 def test_sparse_attention_is_refused(kind: str) -> None:
     with pytest.raises(CompilerError, match=r"sparse attention.*xformers"):
         compile(htdemucs(t_layers=2, **{f"t_sparse_{kind}_attn": True}))
-
-
-def test_an_open_length_with_recurrence_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"longer than 200 steps into frames.*give length as a number"):
-        compile(hdemucs(), length="dynamic")

@@ -200,6 +200,8 @@ def test_models_that_are_refused(client: Client, model: Path, tmp_path: Path) ->
     assert "--batch 1" in refused(client, batch, song, out)
     interface = TinyModel().save(tmp_path / "core.onnx", interface="core")
     assert "--interface waveform" in refused(client, interface, song, out)
+    surrounded = TinyModel().save(tmp_path / "surrounded.onnx", interface="surrounded", context=9)
+    assert "--length segment" in refused(client, surrounded, song, out)
     fading = TinyModel().save(tmp_path / "fading.onnx", fade_step=100)
     assert "fade into each other" in refused(client, fading, song, out)
     lacking = TinyModel().save(tmp_path / "lacking.onnx", sample_rate=0)

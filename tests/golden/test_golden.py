@@ -15,7 +15,10 @@ from onnx_demucs_compiler.targets import TARGETS
 
 NAME = "small-htdemucs-portable"
 
-EXCEPTIONS = {"int8-weights": "fires as often as a measurement on this machine says"}
+EXCEPTIONS = {
+    "int8-weights": "fires as often as a measurement on this machine says",
+    "sizes-rounded-down": "fires in graphs of open length, of which none is kept",
+}
 """Default rules that fire in no golden file."""
 
 NOT_YET_PROBED = {

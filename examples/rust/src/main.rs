@@ -78,6 +78,11 @@ impl Model {
         };
         let names = |key: &str| serde_json::from_str::<Vec<String>>(&property(key)?).map_err(failure);
 
+        if property("onnx_demucs.interface")? == "surrounded" {
+            return Err(failure(
+                "the model needs the song around each segment; compile it with --length segment",
+            ));
+        }
         if property("onnx_demucs.interface")? != "waveform" {
             return Err(failure(
                 "the model leaves its STFT to the client; compile it with --interface waveform",

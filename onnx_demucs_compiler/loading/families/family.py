@@ -64,6 +64,11 @@ class Family:
         at_length: a source that takes so many samples, ``"dynamic"`` for an open length, ``"segment"`` for
             its own; its module may be changed. Raises UsageError.
         cuts: the model between STFT and inverse STFT. Raises UsageError where there is nothing to cut.
+        context: samples of the song that the family's own program may give a module on either side of a
+            segment, whose windows are as long as it is itself; None where each window is a whole segment, or
+            a graph cannot take others.
+        surrounded: a module with so much around a segment, ``[B, C, N]`` to ``[B, S, C, N]`` with silence
+            where the context was.
         differing_segments: for the metadata, those that the family's own program computes otherwise, of a
             module and the samples of a segment.
         lively: how a parameter is drawn that would leave a branch unheard; None for others.
@@ -81,5 +86,7 @@ class Family:
     cuts: Callable[[nn.Module], Spectrograms]
     differing_segments: Callable[[nn.Module, int], str]
     lively: DrawFor
+    context: Callable[[nn.Module], int | None] = lambda _: None
+    surrounded: Callable[[nn.Module, int], nn.Module] = lambda module, _: module
     knows: Callable[[str, Path | None], bool] = lambda *_: False
     load: Load | None = None

@@ -44,6 +44,8 @@ def frames_by_halves(module: nn.Module) -> list[Patch]:
 def _forward(layer: Any, x: Tensor) -> Tensor:
     """``[B, C, T]`` to the same, as ``BLSTM.forward`` of demucs."""
     steps, hop = x.shape[-1], layer.max_steps // 2
+    if not isinstance(steps, int):
+        return _forward_open(layer, x)
     framed = steps > layer.max_steps
     y = _frames(x, hop) if framed else x
     y = layer.linear(layer.lstm(y.permute(2, 0, 1))[0]).permute(1, 2, 0)
@@ -52,8 +54,29 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
     return y + x if layer.skip else y
 
 
+def _forward_open(layer: Any, x: Tensor) -> Tensor:
+    """The same for symbolic steps, which may need no frames.
+
+    Without, there is one as wide as the signal.
+    """
+    steps, width, hop = x.shape[-1], layer.max_steps, layer.max_steps // 2
+    framed = torch.sym_min(torch.sym_max(steps - width, 0), 1)
+    count = framed * (_count(steps, hop) - 1) + 1
+    width = torch.sym_min(steps, width)
+    first = hop * torch.arange(count, device=x.device)
+    index = first[:, None] + torch.arange(width, device=x.device)
+    frames = F.pad(x, (0, 2 * hop))[..., index.flatten()].unflatten(-1, (count, width))
+    y = frames.transpose(1, 2).flatten(0, 1)
+    y = layer.linear(layer.lstm(y.permute(2, 0, 1))[0]).permute(1, 2, 0)
+    step = torch.arange(steps, device=x.device)
+    frame = torch.minimum((step - hop // 2).clamp(min=0) // hop, first[-1:] // hop)
+    inside = frame * width + step - frame * hop
+    joined: Tensor = y.unflatten(0, (-1, count)).transpose(1, 2).flatten(2)[..., inside]
+    return joined + x if layer.skip else joined
+
+
 def _count(steps: int, hop: int) -> int:
-    return -(-steps // hop)
+    return (steps + hop - 1) // hop
 
 
 def _frames(x: Tensor, hop: int) -> Tensor:

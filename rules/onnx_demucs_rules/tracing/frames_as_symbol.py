@@ -62,7 +62,12 @@ def _is_hybrid(child: Any) -> bool:
         return False
     methods = (getattr(type(child), name, None) for name in ("_spec", "_ispec"))
     own = all(getattr(method, "__module__", None) in OWN for method in methods)
-    return own and getattr(child, "hybrid", True) and not getattr(child, "hybrid_old", False)
+    return own and getattr(child, "hybrid", True)
+
+
+def _is_old(model: Any) -> bool:
+    """True for a model trained with a mistake in its padding."""
+    return getattr(model, "hybrid_old", False)
 
 
 def _home(model: Any) -> Any:
@@ -74,9 +79,10 @@ def _spec(model: Any, x: Tensor) -> Tensor:
     """``[B, C, N]`` to complex ``[B, C, n_fft / 2, ceil(N / hop)]``, as ``HTDemucs._spec``."""
     home = _home(model)
     hop, samples = model.hop_length, x.shape[-1]
-    count = -(-samples // hop)
+    count = (samples + hop - 1) // hop
     pad = hop // 2 * 3
-    padded = home.pad1d(x, (pad, pad + count * hop - samples), mode="reflect")
+    mode = "constant" if _is_old(model) else "reflect"
+    padded = home.pad1d(x, (pad, pad + count * hop - samples), mode=mode)
     spectrum: Tensor = home.spectro(padded, model.nfft, hop)[..., :-1, :]
     return spectrum[..., 2 : 2 + count]
 
@@ -88,6 +94,6 @@ def _ispec(model: Any, z: Tensor, length: int) -> Tensor:
     demucs asks for.
     """
     home = _home(model)
-    pad = model.hop_length // 2 * 3
+    pad = 0 if _is_old(model) else model.hop_length // 2 * 3
     signal: Tensor = home.ispectro(F.pad(F.pad(z, (0, 0, 0, 1)), (2, 2)), model.hop_length)
     return signal[..., pad : pad + length]

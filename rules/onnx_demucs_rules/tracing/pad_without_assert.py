@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import nn, sym_max, sym_min
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn import functional as F
 
 from onnx_demucs_compiler.rules import EXACT, Case, Patch, substitute
@@ -44,10 +46,19 @@ def pad1d(x: Tensor, paddings: tuple[int, int], mode: str = "constant", value: f
     """
     left, right = paddings
     if mode == "reflect":
-        missing = max(max(left, right) - x.shape[-1] + 1, 0)
-        grown_right = min(right, missing)
-        grown_left = missing - grown_right
-        if missing:
+        missing = sym_max(sym_max(left, right) - x.shape[-1] + 1, 0)
+        if not statically_known_true(missing == 0):
+            grown_right = sym_min(right, missing)
+            grown_left = missing - grown_right
             x = F.pad(x, (grown_left, grown_right))
-        left, right = left - grown_left, right - grown_right
+            left, right = left - grown_left, right - grown_right
+        if not isinstance(left, int):
+            return _reflected(x, left, right)
     return F.pad(x, (left, right), mode, value)
+
+
+def _reflected(x: Tensor, left: int, right: int) -> Tensor:
+    """A reflection of computed widths, which engines refuse in a ``Pad``."""
+    last = x.shape[-1] - 1
+    before, after = x[..., 1 : left + 1], x[..., last - right : last]
+    return torch.cat([before.flip(-1), x, after.flip(-1)], dim=-1)

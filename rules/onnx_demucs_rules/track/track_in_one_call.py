@@ -17,12 +17,17 @@ from onnx_demucs_compiler.stages.surgery import rule_of
 from onnx_demucs_rules.track.examples import Separator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from onnx_demucs_compiler.options import Options
     from onnx_demucs_compiler.rules import GraphSite
 
 NAME = "track-in-one-call"
 ROW = 4096
 """Samples summed at a time: sums of sums keep the precision that one long float32 sum loses."""
+
+SAMPLES = "samples"
+"""The open size of a graph's input."""
 
 SHAPE = ((1, 2, 64),)
 
@@ -79,8 +84,9 @@ class Track:
         self.graph, self.options = graph, options
         self.window, self.estimate = graph.inputs[0], graph.outputs[0]
         sizes = [_sizes(value) for value in (*graph.inputs, *graph.outputs)]
-        _, self.sources, self.channels, self.segment = sizes[-1] if len(sizes[-1]) == 4 else (0, 0, 0, 0)
-        if sizes != [[1, self.channels, self.segment], [1, self.sources, self.channels, self.segment]]:
+        _, self.sources, self.channels, taken = sizes[-1] if len(sizes[-1]) == 4 else (0, 0, 0, 0)
+        self.segment = taken if options.context is None else options.segment
+        if sizes != [[1, self.channels, taken], [1, self.sources, self.channels, taken]]:
             raise UsageError(
                 "track needs a model of [1, channels, samples] to [1, stems, channels, samples]; "
                 f"this one has {' and '.join(map(str, sizes))}"
@@ -92,10 +98,11 @@ class Track:
         """Put the track's graph in the place of the segment's."""
         inside = list(self.graph)
         self.graph.remove(inside)
-        self.mix = _value(self.window.name, self.channels, "samples")
-        stems = _value(self.estimate.name, self.sources, self.channels, "samples")
+        self.mix = _value(self.window.name, self.channels, SAMPLES)
+        stems = _value(self.estimate.name, self.sources, self.channels, SAMPLES)
         self.graph.inputs[:], self.graph.outputs[:] = [self.mix], [stems]
         self.window.name, self.estimate.name = "window", "estimate"
+        _rename_size([self.window, *(value for node in inside for value in node.outputs)])
         tape = Tape()
         self.samples = tape.op("Shape", [self.mix], {"start": 1})
         self.mean, self.scale = self._statistics(tape)
@@ -156,13 +163,17 @@ class Track:
         first = op("Mul", [op("Unsqueeze", [number, self._ints(0)]), self._ints(self.stride)])
         length = op("Min", [op("Sub", [self.samples, first]), self._ints(self.segment)])
         missing = op("Sub", [self._ints(self.segment), length])
-        left = op("Div", [missing, self._ints(2)])
-        self._cut_window(head, op("Sub", [first, left]))
+        if self.options.context is None:
+            left, taken = op("Div", [missing, self._ints(2)]), self._ints(self.segment)
+        else:
+            left = self._ints(self.options.context)
+            taken = op("Add", [length, self._ints(2 * self.options.context)])
+        self._cut_window(head, op("Sub", [first, left]), taken)
         tail = Tape()
         op = tail.op
         inside_track = op("Cast", [op("LessOrEqual", [self.counted, length])], {"to": ir.DataType.FLOAT})
         weight = op("Mul", [self.triangle, inside_track])
-        behind = self._zeros(tail, 1, self.sources, self.channels, self.segment - self.segment // 2)
+        behind = self._zeros(tail, 1, self.sources, self.channels, self._most_missing)
         longer = op("Concat", [self.estimate, behind], {"axis": 3})
         kept = op("Slice", [longer, left, op("Add", [left, self._ints(self.segment)]), self._ints(3)])
         weighted = op("Mul", [op("Reshape", [kept, self._ints(*self._stems)]), weight])
@@ -182,19 +193,25 @@ class Track:
             name="segment",
         )
 
-    def _cut_window(self, tape: Tape, begin: ir.Value) -> None:
-        """The normalised track from ``begin`` on, between silence."""
+    @property
+    def _most_missing(self) -> int:
+        """The most samples that a window lacks behind its segment's start."""
+        return self.segment - self.segment // 2 if self.options.context is None else self.segment
+
+    def _cut_window(self, tape: Tape, begin: ir.Value, taken: ir.Value) -> None:
+        """The normalised track, ``taken`` samples of it from ``begin`` on, between silence."""
         op = tape.op
-        start, end = op("Max", [begin, self._ints(0)]), op("Add", [begin, self._ints(self.segment)])
+        start, end = op("Max", [begin, self._ints(0)]), op("Add", [begin, taken])
         heard = op("Slice", [self.mix, start, end, self._ints(1)])
         normalised = op("Div", [op("Sub", [heard, self.mean]), self.scale])
-        half = self.segment - self.segment // 2
-        silence = self._zeros(tape, self.channels, half)
+        context = self.options.context
+        outside = self.segment - self.segment // 2 if context is None else max(context, 1)
+        silence = self._zeros(tape, self.channels, outside)
         padded = op("Concat", [silence, normalised, silence], {"axis": 1})
-        begin = op("Add", [op("Sub", [begin, start]), self._ints(half)])
-        end = op("Add", [begin, self._ints(self.segment)])
-        window = op("Slice", [padded, begin, end, self._ints(1)])
-        op("Reshape", [window, self._ints(1, self.channels, self.segment)], output=self.window)
+        begin = op("Add", [op("Sub", [begin, start]), self._ints(outside)])
+        window = op("Slice", [padded, begin, op("Add", [begin, taken]), self._ints(1)])
+        samples = self.segment if context is None else -1
+        op("Reshape", [window, self._ints(1, self.channels, samples)], output=self.window)
 
     def _moved_on(self, tape: Tape, values: ir.Value, like: ir.Value) -> ir.Value:
         """The unsettled remainder, with room for the next segment."""
@@ -250,6 +267,13 @@ class Track:
         if name not in initializers:
             self.graph.register_initializer(ir.Value(name=name, const_value=ir.tensor(array, name=name)))
         return initializers[name]
+
+
+def _rename_size(values: Iterable[ir.Value]) -> None:
+    """Rename a window's open size, which the track's is called too."""
+    for value in values:
+        if value.shape is not None and any(str(size) == SAMPLES for size in value.shape):
+            value.shape = ir.Shape(["window" if str(size) == SAMPLES else size for size in value.shape])
 
 
 def _sizes(value: ir.Value) -> list[int]:

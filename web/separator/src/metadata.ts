@@ -62,6 +62,11 @@ export function artifactOf(props: ReadonlyMap<string, string>, sha256: string): 
 
 function checkInterface(reader: Props): void {
   const [kind, batch] = [reader.text(`${PREFIX}interface`), reader.text(`${PREFIX}batch`, "1")];
+  if (kind === "surrounded")
+    throw new SeparatorError(
+      "interface",
+      "the model needs the song around each segment, which is not given here; compile it with --length segment",
+    );
   if (kind !== "waveform")
     throw new SeparatorError(
       "interface",

@@ -13,6 +13,7 @@ from onnx_demucs_compiler.loading.families.demucs.length import MIN_HOPS, hop_of
 from onnx_demucs_compiler.loading.families.demucs.lively import draw_for
 from onnx_demucs_compiler.loading.families.demucs.own_classes import BAG, HYBRIDS, TIME_DOMAIN, is_own
 from onnx_demucs_compiler.loading.families.demucs.spectrograms import HybridSpectrograms
+from onnx_demucs_compiler.loading.families.demucs.surrounded import Surrounded, context_of
 from onnx_demucs_compiler.loading.families.demucs.unsupported import refuse_unsupported
 from onnx_demucs_compiler.loading.families.family import Family
 from onnx_demucs_compiler.loading.source_model import SourceModel
@@ -96,6 +97,8 @@ DEMUCS = Family(
     cuts=HybridSpectrograms,
     differing_segments=differing_segments,
     lively=draw_for,
+    context=context_of,
+    surrounded=Surrounded,
     knows=lambda *_: True,
     load=load_model,
 )

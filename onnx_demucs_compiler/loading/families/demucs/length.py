@@ -27,14 +27,13 @@ def set_length(source: SourceModel, length: int | str) -> SourceModel:
 
     Raises:
         UsageError: it is not a multiple of the hop, or is to stay open in a model that is not all
-            spectrograms or has recurrent layers that work in frames.
+            spectrograms.
     """
     if length == "segment":
         return source
     hop = hop_of(source.module)
     if isinstance(length, str):
         _check_spectrogram(source)
-        _refuse_frames_of_recurrence(source)
         length = max(MIN_HOPS, (source.segment or 0) // hop) * hop
     if length % hop:
         below = length - length % hop
@@ -47,15 +46,6 @@ def set_length(source: SourceModel, length: int | str) -> SourceModel:
         if hasattr(child, "use_train_segment"):
             child.use_train_segment = False  # type: ignore[assignment]
     return replace(source, segment=length, example_inputs=())
-
-
-def _refuse_frames_of_recurrence(source: SourceModel) -> None:
-    limits = [getattr(child, "max_steps", None) for child in source.module.modules()]
-    if limit := next(filter(None, limits), None):
-        raise UsageError(
-            f"{source.name} has recurrent layers that cut what is longer than {limit} steps into frames, so "
-            "its length cannot stay open; give length as a number"
-        )
 
 
 def hop_of(module: nn.Module) -> int:

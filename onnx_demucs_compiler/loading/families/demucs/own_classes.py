@@ -5,7 +5,8 @@ from typing import Any
 
 BAG = "demucs.apply.BagOfModels"
 TIME_DOMAIN = "demucs.demucs.Demucs"
-HYBRIDS = ("demucs.hdemucs.HDemucs", "demucs.htdemucs.HTDemucs")
+HYBRID = "demucs.hdemucs.HDemucs"
+HYBRIDS = (HYBRID, "demucs.htdemucs.HTDemucs")
 
 
 def is_own(module: Any, *paths: str) -> bool:

@@ -1,0 +1,53 @@
+"""The lengths that a graph takes, by options and model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from onnx_demucs_compiler.loading import family_of
+
+if TYPE_CHECKING:
+    from onnx_demucs_compiler.loading import SourceModel
+    from onnx_demucs_compiler.options import Options
+
+
+def at_length(source: SourceModel, options: Options, *, whole: bool = False) -> tuple[SourceModel, Options]:
+    """Settle the lengths of a model's graph, and what ``auto`` stands for.
+
+    Args:
+        source: the model; its module may be changed.
+        options: what the user chose.
+        whole: whether every window is a whole segment, whatever the model's own program does.
+
+    Raises:
+        UsageError: the model does not take such a length.
+    """
+    family = family_of(source.module)
+    context = None if whole or not _may_be_open(source, options) else family.context(source.module)
+    if context is None:
+        length = "segment" if options.length == "auto" else options.length
+        return family.at_length(source, length), replace(options, length=length)
+    fixed = options.length if isinstance(options.length, int) else "segment"
+    source = family.at_length(source, fixed)
+    length = fixed if options.track else "dynamic"
+    return source, replace(options, length=length, context=context, segment=source.segment or 0)
+
+
+def _may_be_open(source: SourceModel, options: Options) -> bool:
+    """True if a segment's graph may take windows of several lengths.
+
+    A segment of a few hops is too short to trace it with.
+    """
+    if options.interface != "waveform" or options.emit is not None:
+        return False
+    if (source.segment or 0) <= shortest_traced(source):
+        return False
+    usual = options.length == "auto" and options.made_for.open_lengths
+    return options.track or options.length == "dynamic" or usual
+
+
+def shortest_traced(source: SourceModel) -> int:
+    """Samples from which on no size is a special case to torch.export."""
+    family = family_of(source.module)
+    return family.min_hops * family.hop(source.module) + 1
