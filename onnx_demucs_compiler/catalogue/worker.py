@@ -54,6 +54,8 @@ class Wishes:
     resume: bool = False
     runtime: str = ONNXRUNTIME
     threads: int = 1
+    shifts: int = 0
+    seed: int = 0
 
     def separator(self, model: Path) -> Separator:
         """Open a model.
@@ -69,6 +71,8 @@ class Wishes:
             threads=self.threads,
             overlap=self.overlap,
             segment=self.segment,
+            shifts=self.shifts,
+            seed=self.seed,
             device=device,
             runtime=self.runtime,
         )

@@ -44,6 +44,14 @@ def separate(
             show_default="the model's",
         ),
     ] = None,
+    shifts: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Passes, each begun up to half a second earlier, to be averaged."),
+    ] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --shifts: of the numbers that say when.", show_default="0"),
+    ] = None,
     two_stems: Annotated[
         str | None, typer.Option(metavar="STEM", help="Write only STEM and what is left without it.")
     ] = None,
@@ -127,6 +135,8 @@ def separate(
     if debugging():
         logging.basicConfig(level=logging.DEBUG)
     encoding = Encoding(format, float32, clip_mode, int24, mp3_bitrate)
+    if seed is not None and not shifts:
+        raise UsageError("--seed goes with --shifts")
     report = SongReport(summary, quiet=quiet, as_json=as_json)
     if ray or ray_address is not None:
         from onnx_demucs_compiler.catalogue import Cluster, Wishes
@@ -134,7 +144,18 @@ def separate(
 
         listed = None if song_list is None else _text_of(song_list)
         wishes = Wishes(
-            encoding, device, overlap, segment, two_stems, other_method, downmix, rate, resume, runtime
+            encoding,
+            device,
+            overlap,
+            segment,
+            two_stems,
+            other_method,
+            downmix,
+            rate,
+            resume,
+            runtime,
+            shifts=shifts,
+            seed=seed or 0,
         )
         cluster = Cluster(ray_address, workers, threads)
         return separate_on_ray(model, songs or [], listed, out, wishes, cluster, report)
@@ -142,7 +163,14 @@ def separate(
     named, found = _songs(map(Path, songs or []), song_list, Path(out))
     report.check()
     separator = Separator(
-        model, threads=threads, overlap=overlap, segment=segment, device=device, runtime=runtime
+        model,
+        threads=threads,
+        overlap=overlap,
+        segment=segment,
+        shifts=shifts,
+        seed=seed or 0,
+        device=device,
+        runtime=runtime,
     )
     _tell_health(separator.health, quiet=quiet, as_json=as_json)
     print_warnings(separator.warnings, quiet=quiet)

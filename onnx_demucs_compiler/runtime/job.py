@@ -20,6 +20,7 @@ from onnx_demucs_compiler.runtime.output import (
     stem_files,
 )
 from onnx_demucs_compiler.runtime.resampling import Resampler
+from onnx_demucs_compiler.runtime.shifts import NONE, Shifts
 from onnx_demucs_compiler.runtime.sink import Sink
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.runtime.stem_mp4 import check_stems, encode_stems
@@ -72,6 +73,7 @@ class Order:
         downmix: mix surround channels to the model's; see :func:`~.channels.downmix_matrix`.
         overlap: of the segments.
         segment: their length in samples.
+        shifts: the passes that are averaged.
         rate: of the stems: the ``model``'s, or their song's (``source``).
         resume: leave songs alone whose stems are complete.
         folders: those of all its songs.
@@ -84,6 +86,7 @@ class Order:
     downmix: bool
     overlap: float
     segment: int
+    shifts: Shifts = NONE
     rate: Rate = "model"
     resume: bool = False
     folders: OutputFolders = field(init=False, repr=False)
@@ -116,6 +119,10 @@ class Order:
             return {"stems": folder / f"{folder.name.removesuffix('.stem')}.stem.mp4"}
         return stem_files(folder, stems, self.encoding.format)
 
+    def _shifts(self) -> dict[str, int]:
+        """Those of a manifest; nothing without any, as in earlier ones."""
+        return {"shifts": self.shifts.count, "seed": self.shifts.seed} if self.shifts.count else {}
+
     def settings(self, metadata: ArtifactMetadata) -> dict[str, Any]:
         """All that stems depend on besides the song, for the manifest."""
         return {
@@ -124,6 +131,7 @@ class Order:
             "digest": metadata.digest,
             "overlap": self.overlap,
             "segment": self.segment,
+            **self._shifts(),
             "downmix": self.downmix,
             "rate": self.rate,
             "other_method": self.other_method if self.two_stems else None,
@@ -196,11 +204,11 @@ class Job:
         self._record, self._tags = FileRecord.of(path), read_tags(path)
         self._seconds += monotonic() - began
 
-    def separate(self, stream: Callable[[Iterable[Audio], TrackStatistics], Parts]) -> None:
+    def separate(self, stream: Callable[[Callable[[], Iterable[Audio]], TrackStatistics], Parts]) -> None:
         """Make the stems of what was decoded.
 
         Args:
-            stream: makes parts of the mix with their sources, of blocks of it.
+            stream: makes parts of the mix with their sources, of what reads it in blocks.
 
         Raises:
             CompilerError: the model fails, or makes samples that are not finite numbers.
@@ -215,7 +223,7 @@ class Job:
             name: Resampler(self._metadata.sample_rate, self._rate, channels, self._length)
             for name in self._stems
         }
-        for mix, estimates in stream(self._mix.blocks(), self.statistics):
+        for mix, estimates in stream(self._mix.blocks, self.statistics):
             for name, mixdown in self._stems.items():
                 self._raw[name].append(resamplers[name].push(mixdown(mix, estimates)))
         for name, resampler in resamplers.items():

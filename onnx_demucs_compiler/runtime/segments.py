@@ -134,7 +134,7 @@ def triangle(size: int) -> Audio:
 
 
 class SlidingWindow:
-    """Spans of a stream of blocks ``[C, n]``, in order of their starts."""
+    """Spans of a stream of blocks ``[…, n]``, in order of their starts."""
 
     def __init__(self, blocks: Iterable[Audio]) -> None:
         """Read from ``blocks`` no further than the spans asked for need."""
@@ -143,22 +143,22 @@ class SlidingWindow:
         self._position = 0
 
     def read(self, start: int, stop: int) -> Audio:
-        """The samples from ``start`` to ``stop``, ``[C, stop - start]``; earlier ones are forgotten.
+        """The samples from ``start`` to ``stop``, ``[…, stop - start]``; earlier ones are forgotten.
 
         Raises:
             CompilerError: the stream is shorter than that.
         """
-        pieces = [] if self._held is None else [self._held[:, start - self._position :]]
-        available = sum(piece.shape[1] for piece in pieces)
+        pieces = [] if self._held is None else [self._held[..., start - self._position :]]
+        available = sum(piece.shape[-1] for piece in pieces)
         while available < stop - start:
             block = next(self._blocks, None)
             if block is None:
                 raise CompilerError("the song became shorter while it was being read")
             pieces.append(block)
-            available += block.shape[1]
-        self._held = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+            available += block.shape[-1]
+        self._held = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
         self._position = start
-        return self._held[:, : stop - start]
+        return self._held[..., : stop - start]
 
 
 class OverlapAdd:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from onnx_demucs_compiler.runtime.segments import (
     plan,
     stride_of,
 )
+from onnx_demucs_compiler.runtime.shifts import Shifts, begun_earlier
 from onnx_demucs_compiler.runtime.songs import Song
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.runtime.stems import means_of
@@ -67,6 +68,8 @@ class Separator:
         threads: int | None = None,
         overlap: float | None = None,
         segment: float | None = None,
+        shifts: int = 0,
+        seed: int = 0,
         device: str = "cpu",
         runtime: str = "onnxruntime",
     ) -> None:
@@ -79,6 +82,10 @@ class Separator:
                 what a track graph was compiled with, or the model's configuration says.
             segment: how long segments are, in seconds, for a graph of open length: the nearest length that it
                 takes. That of the metadata when None.
+            shifts: passes over each song, whose stems are averaged, as demucs' ``shifts``: each begins up to
+                half a second of silence before it. 0 is one pass that begins with the song.
+            seed: of the numbers that say when each begins: those that demucs draws after
+                ``random.seed(seed)``, and one of them for all models of a bag.
             device: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, ``coreml``, ``directml``, ``webgpu``,
                 ``xnnpack``, or the path of a plug-in provider. It is held against the CPU first, which takes
                 over where the two disagree; :attr:`health` says so.
@@ -88,8 +95,8 @@ class Separator:
         Raises:
             CompilerError: the file is missing, no ONNX model, or no separator made by this compiler.
             UsageError: the overlap is out of range, or another than a track graph has; or the graph does not
-                take segments of that length; or there is no such device or runtime, it is not installed, or
-                the two exclude each other.
+                take segments of that length; or there is no such number of shifts, or the model has none; or
+                there is no such device or runtime, it is not installed, or the two exclude each other.
         """
         self._graph, self.health = open_healthy(Path(model), threads, device, runtime)
         self.metadata = self._graph.metadata
@@ -100,6 +107,7 @@ class Separator:
         fade_step = self.metadata.fade_step if overlap is None else 0
         self._overlap = 1 - fade_step / self._segment if fade_step else self._overlap_of(overlap)
         self._stride = fade_step or stride_of(self._segment, self._overlap)
+        self._shifts = self._shifts_of(shifts, seed)
 
     def _overlap_of(self, asked: float | None) -> float:
         fixed = self.metadata.overlap
@@ -111,6 +119,12 @@ class Separator:
                 f"or compile with --overlap {asked}"
             )
         return asked
+
+    def _shifts_of(self, count: int, seed: int) -> Shifts:
+        if count and (self._graph.takes_tracks or self.metadata.fade_step):
+            kind = "takes whole tracks" if self._graph.takes_tracks else "fades its segments into each other"
+            raise UsageError(f"this model {kind}, and has no shifts; leave them out")
+        return Shifts(count, seed)
 
     def _segment_of(self, seconds: float) -> int:
         """The nearest length in samples that the graph takes."""
@@ -146,7 +160,7 @@ class Separator:
         bad = first_bad_sample(mix)
         if bad is not None:
             raise CompilerError(f"sample {bad} of the mix is not a finite number (NaN or infinity)")
-        blocks = self._stream([mix], TrackStatistics.of([mix]), progress)
+        blocks = self._stream(lambda: [mix], TrackStatistics.of([mix]), progress)
         stems = np.concatenate([stems for _, stems in blocks], axis=-1)
         return dict(zip(self.metadata.sources, stems, strict=True))
 
@@ -262,6 +276,7 @@ class Separator:
             downmix,
             self._overlap,
             self._segment,
+            shifts=self._shifts,
             rate=rate,
             resume=resume,
         )
@@ -287,22 +302,61 @@ class Separator:
         return [f"{song}: the stems differ from those of demucs {where}; it gives this model {given}"]
 
     def _stream(
-        self, blocks: Iterable[Audio], statistics: TrackStatistics, progress: Progress | None
+        self, read: Callable[[], Iterable[Audio]], statistics: TrackStatistics, progress: Progress | None
     ) -> Iterator[tuple[Audio, Audio]]:
         """Yield the mix ``[C, n]`` and its sources ``[S, C, n]``, part by part."""
-        metadata = self.metadata
-        if self._graph.takes_tracks:
-            track = np.concatenate(list(blocks), axis=1)
-            yield track, self._graph.run(track[None])[0]
+        done = 0
+        for mix, stems in self._parts(read, statistics):
+            yield mix, stems
+            done += mix.shape[1]
             if progress is not None:
-                progress(statistics.length, statistics.length)
-            return
-        if metadata.fade_step:
-            yield from self._faded(blocks, statistics.length, progress)
-            return
-        window = SlidingWindow(blocks)
+                progress(done, statistics.length)
+
+    def _parts(
+        self, read: Callable[[], Iterable[Audio]], statistics: TrackStatistics
+    ) -> Iterator[tuple[Audio, Audio]]:
+        if self._graph.takes_tracks:
+            track = np.concatenate(list(read()), axis=1)
+            yield track, self._graph.run(track[None])[0]
+        elif self.metadata.fade_step:
+            fades = Fades(statistics.length, self._segment, self._stride)
+            yield from separated(read(), fades, self._graph.run, self._graph.batch)
+        else:
+            separate = self._shifted if self._shifts.count else self._normalised
+            for mix, estimates in separate(read, statistics):
+                yield mix, statistics.restore(estimates, self._means)
+
+    def _shifted(
+        self, read: Callable[[], Iterable[Audio]], statistics: TrackStatistics
+    ) -> Iterator[tuple[Audio, Audio]]:
+        """As :meth:`_normalised`, on average over the passes, which go side by side."""
+        song, passes = SlidingWindow(read()), []
+        silences = self._shifts.silences(self.metadata.sample_rate)
+        for silence in silences:
+            estimates = (each for _, each in self._normalised(read, statistics, silence))
+            passes.append(SlidingWindow(estimates))
+            passes[-1].read(0, silence)
+        for start in range(0, statistics.length, self._stride):
+            stop = min(start + self._stride, statistics.length)
+            found = [
+                one.read(start + silence, stop + silence)
+                for one, silence in zip(passes, silences, strict=True)
+            ]
+            mean: Audio = reduce(np.add, found) / np.float32(len(found))
+            yield song.read(start, stop), mean
+
+    def _normalised(
+        self, read: Callable[[], Iterable[Audio]], statistics: TrackStatistics, silence: int = 0
+    ) -> Iterator[tuple[Audio, Audio]]:
+        """Separate a song, begun with silence, at the model's level.
+
+        Yields:
+            The mix ``[C, n]`` as it is and its sources ``[S, C, n]``, part by part.
+        """
+        metadata = self.metadata
+        window = SlidingWindow(begun_earlier(read(), silence, statistics.mean))
         estimates = OverlapAdd(len(metadata.sources), metadata.audio_channels, self._segment)
-        segments = plan(statistics.length, self._segment, self._stride, metadata.context)
+        segments = plan(statistics.length + silence, self._segment, self._stride, metadata.context)
         for group in in_batches(segments, self._graph.batch):
             spans = [window.read(*segment.window) for segment in group]
             mixes = [
@@ -312,17 +366,4 @@ class Separator:
                 estimates.add(segment.trim(estimate))
                 first = segment.start - segment.window[0]
                 mix = span[:, first : first + segment.settled]
-                yield mix, statistics.restore(estimates.settle(segment.settled), self._means)
-                if progress is not None:
-                    progress(segment.start + segment.settled, statistics.length)
-
-    def _faded(
-        self, blocks: Iterable[Audio], length: int, progress: Progress | None
-    ) -> Iterator[tuple[Audio, Audio]]:
-        """As :meth:`_stream`, with fades and the mix as it is."""
-        fades, done = Fades(length, self._segment, self._stride), 0
-        for mix, stems in separated(blocks, fades, self._graph.run, self._graph.batch):
-            yield mix, stems
-            done += mix.shape[1]
-            if progress is not None:
-                progress(done, length)
+                yield mix, estimates.settle(segment.settled)

@@ -63,6 +63,8 @@ def test_a_song(make: Make, songs: list[CatalogueSong], single: Path, out: Path,
     assert [again.separate(song).skipped for song in songs] == [True] * 3
     other = make(replace(WISHES, resume=True, overlap=0.1))
     assert not ended(other.separate(songs[0])).skipped
+    shifted = make(replace(WISHES, resume=True, overlap=0.1, shifts=2))
+    assert not ended(shifted.separate(songs[0])).skipped
 
 
 def test_a_song_that_was_begun_too_often(make: Make, songs: list[CatalogueSong], out: Path) -> None:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 GATE_DB = 110
 
 
-def by_demucs(model: "torch.nn.Module", mix: np.ndarray, overlap: float = 0.25) -> np.ndarray:
+def by_demucs(
+    model: "torch.nn.Module", mix: np.ndarray, overlap: float = 0.25, shifts: int = 0
+) -> np.ndarray:
     """What ``demucs.api.Separator.separate_tensor`` computes, a lone sample's deviation being 0."""
     import torch
     from demucs.apply import apply_model
@@ -19,7 +21,7 @@ def by_demucs(model: "torch.nn.Module", mix: np.ndarray, overlap: float = 0.25) 
     ref = wav.mean(0)
     mean = ref.mean()
     std = (ref.std() if ref.numel() > 1 else torch.zeros(())) + 1e-8
-    estimates = apply_model(model, ((wav - mean) / std)[None], shifts=0, overlap=overlap)
+    estimates = apply_model(model, ((wav - mean) / std)[None], shifts=shifts, overlap=overlap)
     return (estimates[0] * std + mean).numpy()
 
 

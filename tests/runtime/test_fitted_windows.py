@@ -1,5 +1,6 @@
 """Whole songs of HDemucs, time-domain Demucs and bags of both, as demucs' ``apply_model`` separates them."""
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -131,6 +132,15 @@ def test_shorter_segments_are_those_of_demucs() -> None:
     model.segment = 0.1
     mix = song(3001)
     assert snr(by_demucs(model, mix, 0.5), stacked(short.separate(mix))) > GATE_DB
+
+
+def test_shifts_are_those_of_demucs() -> None:
+    model, mix = time_domain(), song(7000)
+    with TemporaryDirectory() as folder:
+        path = compiled("Demucs").save(Path(folder) / "model.onnx")
+        shifted = stacked(Separator(path, threads=1, shifts=2, seed=3).separate(mix))
+    random.seed(3)
+    assert snr(by_demucs(model, mix, shifts=2), shifted) > GATE_DB
 
 
 @pytest.mark.parametrize("kind", KINDS)
