@@ -42,7 +42,7 @@ def plain_hdemucs(**options: Any) -> nn.Module:
 
     model: nn.Module = HDemucs(
         **{
-            "sources": ["drums", "vocals"], "channels": 8, "nfft": 512, "depth": 2, "norm_starts": 9,
+            "sources": ["drums", "vocals"], "channels": 8, "nfft": 64, "depth": 2, "norm_starts": 9,
             "dconv_mode": 0, "samplerate": 8000,
         } | options
     )  # fmt: skip
