@@ -60,10 +60,10 @@ class Masked(nn.Module):
         )
 
     def forward(self, mix: Tensor) -> Tensor:
-        features = self.features(mix)
+        features = F.normalize(self.features(mix), dim=1)
         scores = torch.einsum("bct,bcs->bts", features, features)
         attended = torch.einsum("bts,bcs->bct", scores.softmax(-1), features)
-        return attended.unflatten(1, (2, 8)).softmax(1)
+        return attended.clamp(-1.5, 1).unflatten(1, (2, 8)).softmax(1)
 
 
 def small_hdemucs() -> nn.Module:

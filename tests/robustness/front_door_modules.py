@@ -502,6 +502,14 @@ class BranchOnData(PackedWeights):
 
 
 @CASES.add((1, 2, 64))
+class EllipsesOfTwoLengths(nn.Module):
+    """An Einsum that ONNX has no form for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("...ij,jk->...ik", x, x[0].mT)
+
+
+@CASES.add((1, 2, 64))
 class ChecksItsInput(nn.Module):
     """Branches on numbers of an input that can only raise."""
 

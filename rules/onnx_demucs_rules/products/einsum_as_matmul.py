@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from onnx_demucs_compiler.rules import Site
 
 aten = torch.ops.aten
+
+ELLIPSIS = "..."
 
 SCORES = ((2, 4, 9, 8), (2, 4, 7, 8))
 
@@ -58,8 +61,11 @@ class Labels(NamedTuple):
         Case("diagonal", lambda: Einsum("bii,bij->bj"), ((2, 3, 3), (2, 3, 5)), fires=0, because="twice"),
         Case("summed-in-one", lambda: Einsum("bij,bk->bk"), ((2, 3, 5), (2, 4)), fires=0,
              because="of one operand alone"),
-        Case("ellipsis", lambda: Einsum("...ij,...jk->...ik"), ((2, 3, 5), (2, 5, 4)), fires=0,
-             because="ellipsis"),
+        Case("ellipsis", lambda: Einsum("a...bc,a...bde->a...edc"), ((2, 3, 5, 4), (2, 3, 5, 2, 6)),
+             ops={"Einsum": 0}),
+        Case("ellipsis-of-one", lambda: Einsum("...a,bac->b...c"), ((2, 3, 5), (4, 5, 6)), ops={"Einsum": 0}),
+        Case("ellipsis-not-written", lambda: Einsum("...ij,...jk"), ((2, 3, 5), (2, 5, 4)),
+             ops={"Einsum": 0}),
         Case("repeated-along-an-axis", lambda: Einsum("bij,bjk->bik"), ((2, 3, 5), (1, 5, 4)), fires=0,
              because="sizes"),
     ],
@@ -71,9 +77,7 @@ def einsum_as_matmul(_: Site, equation: str, operands: Sequence[Tensor | Complex
         return NotImplemented
     if len(real) != 2:
         return Refusal(f"it has {len(real)} operands")
-    if "." in equation:
-        return Refusal("an ellipsis stands for axes without names")
-    (first, second), result = _terms(equation)
+    (first, second), result = _terms(equation, [operand.ndim for operand in real])
     labels = _sorted(first, second, result)
     if isinstance(labels, Refusal):
         return labels
@@ -92,16 +96,23 @@ def einsum_as_matmul(_: Site, equation: str, operands: Sequence[Tensor | Complex
     return shaped if order == sorted(order) else shaped.permute(order)
 
 
-def _terms(equation: str) -> tuple[list[str], str]:
-    """The labels of operands and result.
+def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """The labels of operands and result, with new ones for an ellipsis.
 
-    A result that is not written has those that occur once.
+    A result that is not written has the axes of an ellipsis, and those that occur once.
     """
     given, arrow, result = equation.replace(" ", "").partition("->")
     terms = given.split(",")
-    if not arrow:
-        result = "".join(sorted(label for label in set(given) - {","} if given.count(label) == 1))
-    return terms, result
+    unused = [letter for letter in string.ascii_letters if letter not in equation]
+    hidden = [rank - len(term) + len(ELLIPSIS) if ELLIPSIS in term else 0
+              for term, rank in zip(terms, ranks, strict=True)]  # fmt: skip
+    most = "".join(unused[: max(hidden)])
+    named = [term.replace(ELLIPSIS, most[len(most) - count :])
+             for term, count in zip(terms, hidden, strict=True)]  # fmt: skip
+    if arrow:
+        return named, result.replace(ELLIPSIS, most)
+    once = sorted(label for label in set(given) - set(",.") if given.count(label) == 1)
+    return named, most + "".join(once)
 
 
 def _sorted(first: str, second: str, result: str) -> Labels | Refusal:
