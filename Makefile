@@ -14,10 +14,10 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats ray examples web web-install web-test check docs site release bench bench-web figures clean
+.PHONY: help install demo test engines formats ray architectures examples web web-install web-test check docs site release bench bench-web figures clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 install: $(INSTALLED)  ## make .venv with the pinned versions
 
@@ -46,6 +46,10 @@ formats: $(INSTALLED)  ## install the tools of compile --emit in build/formats a
 ray: $(INSTALLED)  ## install Ray in build/ray and separate catalogues with it, a worker killed here and there
 	$(BIN)/python benchmarks/ray_environment.py
 	build/ray/bin/python -m pytest tests/catalogue
+
+architectures: $(INSTALLED)  ## compile and time networks of other packages, into benchmarks/results (90 minutes)
+	$(BIN)/python benchmarks/architectures/install.py
+	$(BIN)/python benchmarks/architectures/compare.py --json benchmarks/results/architectures.json
 
 examples: $(INSTALLED)  ## build the clients in examples/ that there are tools for, and compare them with separate
 	$(BIN)/python examples/build_clients.py

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import deployment_tables as deployment
+from architecture_tables import other_models
 from markdown_tables import ROOT, load, table, versions
 
 
@@ -31,6 +32,7 @@ def main() -> None:
         "docs/deployment/minimal_runtime.md": deployment.minimal_runtime(),
         "docs/fidelity.md": fidelity(),
         "docs/models.md": models(),
+        "docs/other-models.md": other_models(),
         "docs/performance.md": performance(),
         "docs/separate.md": deployment.separate(),
         "docs/stems.md": stems(),

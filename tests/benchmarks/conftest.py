@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path += map(str, (BENCHMARKS, *(BENCHMARKS / name for name in ("minimal_runtime", "browser", "formats"))))
+FOLDERS = ("minimal_runtime", "browser", "formats", "architectures")
+sys.path += map(str, (BENCHMARKS, *(BENCHMARKS / name for name in FOLDERS)))
