@@ -36,7 +36,7 @@ class Normalised(nn.Module):
 
 
 def decide(site: NodeSite) -> NotMine | Refusal | None:
-    """All uses repeat what they are given, to the shape of their other operand."""
+    """All uses repeat by themselves, to the shape of their other operand."""
     expanded = site.node.outputs[0]
     if expanded.is_graph_output() or not expanded.uses():
         return NotMine()
