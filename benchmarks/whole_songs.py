@@ -3,7 +3,7 @@
     python benchmarks/whole_songs.py OPEN.onnx FIXED.onnx [--seconds 2.3 60 180] [--rounds 3]
         [--json benchmarks/results/whole_songs.json]
 
-OPEN is of the model's usual, open length, FIXED the same model of ``--length segment``. The stems of both are
+OPEN is of ``--length dynamic``, FIXED the same model without. The stems of both are
 held against those of ``apply_model(shifts=0)`` in float32. Both are timed in turn on one whole segment, and
 the least time of each counts; peak memory is that of a process that separates it. The results of several
 models go into one file.

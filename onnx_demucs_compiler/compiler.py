@@ -122,7 +122,7 @@ def compile(  # noqa: A001
     quality: str | None = None,
     opset: int | None = None,
     batch: int | str = 1,
-    length: int | str = "auto",
+    length: int | str = "segment",
     track: bool = False,
     overlap: float = DEFAULT_OVERLAP,
     two_stems: str | None = None,
@@ -173,8 +173,8 @@ def compile(  # noqa: A001
         batch: a number, or ``"dynamic"``.
         length: samples in one run, a multiple of the model's hop; ``"segment"`` is its own, ``"dynamic"``
             leaves it open: of a module that is not Demucs the last axis of each input as long as the first.
-            ``"auto"`` is ``"dynamic"`` for a model that demucs gives segments of several lengths (HDemucs,
-            time-domain Demucs and bags of them), if target and interface allow it, else ``"segment"``.
+            Of HDemucs, time-domain Demucs and bags of them it takes segments of the several lengths that
+            demucs gives these, with ``track`` too.
         track: ``mix [C, samples]`` of any length to ``stems [S, C, samples]`` in one call: the segments are
             cut, weighted and added inside, equal to ``demucs.apply.apply_model(shifts=0)`` within the
             normalisation of ``demucs.api.Separator``.

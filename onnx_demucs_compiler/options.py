@@ -52,8 +52,7 @@ class Options:
         quality: what is promised of the stems, where the precision follows from that.
         opset: version of the ``ai.onnx`` operator set.
         batch: first dimension of every input and output; ``"dynamic"`` leaves it open.
-        length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open, ``"auto"``
-            is what follows from the model.
+        length: samples in one run; ``"segment"`` is the model's own, ``"dynamic"`` leaves it open.
         track: whether the graph takes a track of any length, cut into segments inside.
         overlap: with ``track``, the part of each segment that the next covers too, in [0, 1).
         stems: the outputs to keep, in this order; ``None`` keeps all in the model's.
@@ -76,7 +75,7 @@ class Options:
     quality: str | None = None
     opset: int = DEFAULT_OPSET
     batch: int | str = 1
-    length: int | str = "auto"
+    length: int | str = "segment"
     track: bool = False
     overlap: float = DEFAULT_OVERLAP
     stems: tuple[str, ...] | None = None
@@ -124,7 +123,7 @@ class Options:
             raise UsageError(
                 f"length={self.length} is more samples than a graph can count; {LARGEST} at most"
             )
-        _one_of("length", self.length, ("auto", "segment", "dynamic", "a number of samples"))
+        _one_of("length", self.length, ("segment", "dynamic", "a number of samples"))
 
     def _check_batch(self) -> None:
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
@@ -137,10 +136,9 @@ class Options:
         _one_of("track", self.track, (False, True))
         if not 0 <= self.overlap < 1:
             raise UsageError(f"overlap={self.overlap} is not a value it takes; use one from 0 to below 1")
-        if self.track and (self.interface, self.batch, self.length == "dynamic") != ("waveform", 1, False):
+        if self.track and (self.interface, self.batch) != ("waveform", 1):
             raise UsageError(
-                "track takes one mix of any length and cuts it itself; leave out interface, batch and "
-                "length=dynamic"
+                "track takes one mix of any length and cuts it itself; leave out interface and batch"
             )
 
     def _check_stems(self) -> None:

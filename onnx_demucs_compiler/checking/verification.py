@@ -16,7 +16,7 @@ from onnx_demucs_compiler.checking.promises import promise_named
 from onnx_demucs_compiler.engines import engine_named
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.graph.storage import ROUNDED
-from onnx_demucs_compiler.loading import as_source_model
+from onnx_demucs_compiler.loading import as_source_model, family_of
 from onnx_demucs_compiler.options import LARGEST, Options
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP
 from onnx_demucs_compiler.targets import EMITTED
@@ -130,10 +130,8 @@ def seen_again(
         CompilerError: it was compiled from other weights.
     """
     source = private_copy(source)
-    fitted = metadata.context is not None or (
-        metadata.overlap is not None and metadata.differing_segments == "none"
-    )
-    source, options = at_length(source, options_of(metadata, source), whole=not fitted)
+    whole = metadata.context is None and metadata.overlap is None
+    source, options = at_length(source, options_of(metadata, source), whole=whole)
     if source.weights_digest() != metadata.weights:
         raise CompilerError(
             f"{path} was compiled from other weights ({metadata.model}) than those of {source.name}; "
@@ -186,6 +184,8 @@ def options_of(metadata: ArtifactMetadata, source: SourceModel) -> Options:
 
 
 def _length(metadata: ArtifactMetadata, source: SourceModel) -> int | str:
+    if metadata.overlap is not None and metadata.differing_segments == "none" and _may_differ(source):
+        return "dynamic"
     if metadata.length == "dynamic" or metadata.segment == source.segment:
         return metadata.length
     if not 1 <= metadata.segment <= LARGEST:
@@ -194,6 +194,11 @@ def _length(metadata: ArtifactMetadata, source: SourceModel) -> int | str:
             "compile it again"
         )
     return metadata.segment
+
+
+def _may_differ(source: SourceModel) -> bool:
+    """True if the model's own program has segments of several lengths."""
+    return family_of(source.module).differing_segments(source.module, source.segment or 0) != "none"
 
 
 def artifact_metadata(path: Path) -> ArtifactMetadata:

@@ -91,8 +91,8 @@ def compile(  # noqa: A001 - the command's name
         ),
     ] = None,
     length: Annotated[
-        str, typer.Option(metavar="N", help="Samples in one run: auto, segment, N or dynamic.")
-    ] = "auto",
+        str, typer.Option(metavar="N", help="Samples in one run: segment, N or dynamic.")
+    ] = "segment",
     track: Annotated[
         bool, typer.Option("--track", help="Take tracks of any length in one call, cut into segments inside.")
     ] = False,

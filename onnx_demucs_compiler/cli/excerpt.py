@@ -23,7 +23,7 @@ def excerpt_signals(
     Args:
         paths: the songs.
         source: the model it is for.
-        length: samples, or a word for the model's own.
+        length: samples, or ``"segment"``.
         quiet: whether what :func:`check_song` warns of is kept off stderr.
     """
     if not paths:

@@ -16,7 +16,7 @@ from onnx_demucs_compiler._version import __version__
 from onnx_demucs_compiler.artifact.metadata import OVERLAPPING, ArtifactMetadata
 from onnx_demucs_compiler.artifact.writing import check_replaceable_folder, write_folder
 from onnx_demucs_compiler.errors import UsageError
-from onnx_demucs_compiler.runtime.interfaces import HOSTS, host_side
+from onnx_demucs_compiler.runtime.interfaces import host_side
 from onnx_demucs_compiler.runtime.segments import DEFAULT_OVERLAP, OverlapAdd, plan, stride_of
 from onnx_demucs_compiler.runtime.statistics import TrackStatistics
 from onnx_demucs_compiler.view.ports import INTERFACES
@@ -122,7 +122,7 @@ def write_golden(folder: Path, n_fft: int = N_FFT, *, force: bool = False) -> Pa
 def vectors(n_fft: int) -> dict[str, Audio]:
     """The vectors of every interface, float32, by ``INTERFACE/NAME``."""
     found: dict[str, Audio] = {}
-    for interface in HOSTS:
+    for interface in INTERFACES:
         made = _waveform(n_fft) if interface == "waveform" else _cut(interface, n_fft)
         found |= {f"{interface}/{name}": array for name, array in made.items()}
     return found

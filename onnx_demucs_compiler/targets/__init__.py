@@ -41,7 +41,6 @@ WEB = Target(
     tuned_for="ONNX Runtime on CPUs",
     precision="fp16-weights",
     external_data=True,
-    open_lengths=False,
     refuses={"track": "no WebGPU provider has Loop, and the page cuts songs into segments"},
 )
 OPENVINO = Target(

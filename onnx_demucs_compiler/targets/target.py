@@ -23,8 +23,6 @@ class Target:
         precision: how weights are stored unless asked for; in half precision only what it says exactly.
         precisions: all that can be asked for.
         external_data: whether weights lie in a file of their own unless asked for.
-        open_lengths: whether a graph has an open length where that gives a model's stems as its own program
-            makes them, unless asked for.
         engine: what its files are measured in, as ``verify --engine`` has it, where that is not ONNX Runtime
             alone; empty for none.
         refuses: options that no artifact for the target can have, each with the reason.
@@ -38,7 +36,6 @@ class Target:
     precision: str = "fp32"
     precisions: tuple[str, ...] = ("fp32", "fp16-weights", "int8")
     external_data: bool = False
-    open_lengths: bool = True
     engine: str = ""
     refuses: Mapping[str, str] = field(default_factory=dict, hash=False)
 

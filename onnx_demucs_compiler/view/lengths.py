@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from onnx_demucs_compiler.errors import UsageError
 from onnx_demucs_compiler.loading import family_of
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def at_length(source: SourceModel, options: Options, *, whole: bool = False) -> tuple[SourceModel, Options]:
-    """Settle the lengths of a model's graph, and what ``auto`` stands for.
+    """Settle the lengths of a model's graph.
 
     Args:
         source: the model; its module may be changed.
@@ -21,17 +22,20 @@ def at_length(source: SourceModel, options: Options, *, whole: bool = False) -> 
         whole: whether every window is a whole segment, whatever the model's own program does.
 
     Raises:
-        UsageError: the model does not take such a length.
+        UsageError: the model does not take such a length, or a track of it has segments of one length.
     """
     family = family_of(source.module)
     context = None if whole or not _may_be_open(source, options) else family.context(source.module)
-    if context is None:
-        length = "segment" if options.length == "auto" else options.length
-        return family.at_length(source, length), replace(options, length=length)
-    fixed = options.length if isinstance(options.length, int) else "segment"
-    source = family.at_length(source, fixed)
-    length = fixed if options.track else "dynamic"
-    return source, replace(options, length=length, context=context, segment=source.segment or 0)
+    if context is not None:
+        source = family.at_length(source, "segment")
+        length = "segment" if options.track else "dynamic"
+        return source, replace(options, length=length, context=context, segment=source.segment or 0)
+    if options.track and options.length == "dynamic":
+        raise UsageError(
+            "track takes one mix of any length and cuts it itself, and the segments of this model have one "
+            "length; leave out length=dynamic"
+        )
+    return family.at_length(source, options.length), options
 
 
 def _may_be_open(source: SourceModel, options: Options) -> bool:
@@ -43,8 +47,7 @@ def _may_be_open(source: SourceModel, options: Options) -> bool:
         return False
     if (source.segment or 0) <= shortest_traced(source):
         return False
-    usual = options.length == "auto" and options.made_for.open_lengths
-    return options.track or options.length == "dynamic" or usual
+    return options.length == "dynamic"
 
 
 def shortest_traced(source: SourceModel) -> int:

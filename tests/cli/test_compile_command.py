@@ -263,7 +263,10 @@ def test_wrong_usage(options: list[str], message: str, folder: Path) -> None:
         (["--stems", "guitar"], "the model has no stem guitar; it has speech, noise"),
         (["--stems", "speech,"], "the model has no stem ; it has speech, noise"),
         (["--two-stems", "bass"], "the model has no stem bass; it has speech, noise"),
-        (["--length", "dynamic"], "two works in the time domain and counts its padding from the length"),
+        (
+            ["--length", "dynamic", "--emit", "pt2"],
+            "two works in the time domain and counts its padding from the length",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

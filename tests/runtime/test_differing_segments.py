@@ -156,7 +156,7 @@ def test_short_segments_differ_and_no_others(
 
 def test_every_segment_of_demucs_differs(track: np.ndarray, tmp_path: Path) -> None:
     model = time_domain()
-    compiled = compile(model, length="segment", verify=False)
+    compiled = compile(model, verify=False)
     separator = Separator(compiled.save(tmp_path / "model.onnx"), threads=1)
     assert separator.metadata.differing_segments == "all"
     wanted, found = by_demucs(model, track), stacked(separator.separate(track))

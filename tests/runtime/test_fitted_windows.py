@@ -79,7 +79,7 @@ KINDS = {
 
 @cache
 def compiled(kind: str) -> CompiledModel:
-    return compile(KINDS[kind].make())
+    return compile(KINDS[kind].make(), length="dynamic")
 
 
 @cache
@@ -146,7 +146,7 @@ def test_shifts_are_those_of_demucs() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_track_is_as_apply_model_separates_it(kind: str) -> None:
     model = KINDS[kind].make()
-    artifact = compile(model, track=True, verify=kind == "Demucs")
+    artifact = compile(model, track=True, length="dynamic", verify=kind == "Demucs")
     assert (artifact.metadata.differing_segments, artifact.metadata.context) == ("none", None)
     session = ort.InferenceSession(artifact.model.SerializeToString(), session_options(threads=1))
     for samples in LENGTHS:
@@ -158,7 +158,7 @@ def test_a_track_is_as_apply_model_separates_it(kind: str) -> None:
 @pytest.mark.parametrize("batch", [2, "dynamic"])
 def test_a_batch_holds_windows_of_one_length(batch: int | str, tmp_path: Path) -> None:
     model = masking(hybrid_old=False)
-    batched = compile(model, batch=batch, verify=False).save(tmp_path / "batched.onnx")
+    batched = compile(model, length="dynamic", batch=batch, verify=False).save(tmp_path / "batched.onnx")
     mix = song(12_345)
     assert snr(by_demucs(model, mix), stacked(Separator(batched, threads=1).separate(mix))) > GATE_DB
 
@@ -170,15 +170,13 @@ def test_verify_knows_the_context(tmp_path: Path) -> None:
 
 def test_what_is_left_of_the_mix_without_a_stem(tmp_path: Path) -> None:
     model = time_domain()
-    artifact = compile(model, two_stems="vocals", other_method="minus", verify=False)
+    artifact = compile(model, length="dynamic", two_stems="vocals", other_method="minus", verify=False)
     mix = song(7000)
     stems = Separator(artifact.save(tmp_path / "model.onnx"), threads=1).separate(mix)
     assert snr(mix - by_demucs(model, mix)[1], stems["no_vocals"]) > GATE_DB
 
 
-@pytest.mark.parametrize(
-    "choices", [{"length": "segment"}, {"target": "web"}, {"interface": "core"}, {"length": 4992}]
-)
+@pytest.mark.parametrize("choices", [{}, {"target": "web"}, {"interface": "core"}, {"length": 4992}])
 def test_a_graph_of_one_length_is_to_be_had(choices: dict[str, Any]) -> None:
     artifact = compile(masking(cac=True, hybrid_old=False, multi_freqs=[]), verify=False, **choices)
     assert (artifact.metadata.length, artifact.metadata.context) == ("segment", None)

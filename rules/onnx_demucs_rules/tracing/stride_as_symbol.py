@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     tags={"tracing"},
     cases=[
         Case("hdemucs", plain_hdemucs, ((1, 2, 4096),), fires=4,
-             beside=("pad-without-assert", *DEMUCS_NEEDS)),
+             beside=("pad-without-assert", "complex-as-real-pairs", "stft-as-conv", "istft-as-conv")),
         Case("htdemucs", plain_htdemucs, ((1, 2, 4096),), fires=0,
              beside=("pad-without-assert", *DEMUCS_NEEDS)),
         Case("not-demucs", lambda: nn.Conv1d(2, 2, 3), ((1, 2, 100),), fires=0),
