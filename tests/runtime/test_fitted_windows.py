@@ -34,27 +34,29 @@ LENGTHS = (1, 2, 3, 17, 63, 64, 65, 255, 1601, SEGMENT - 1, SEGMENT, SEGMENT + 1
 """Songs shorter than the padding of the STFT and than a frame of the LSTM, and of one to four segments."""
 
 
-def lively(model: nn.Module, seed: int) -> nn.Module:
+def lively(kind: type[nn.Module], seed: int, **options: Any) -> nn.Module:
+    """The same weights each time, whatever was drawn before."""
+    torch.manual_seed(seed)
+    model = kind(**FACTS | options)
     make_lively(model, seed)
     return model.eval()
 
 
 def hybrid() -> nn.Module:
     """A layer behind the STFT with an LSTM over more steps than it takes at once, and LocalState."""
-    options = {"nfft": 64, "depth": 3, "dconv_attn": 2, "dconv_lstm": 2}
-    return lively(HDemucs(**FACTS | options), 0)
+    return lively(HDemucs, 0, nfft=64, depth=3, dconv_attn=2, dconv_lstm=2)
 
 
 def masking(**options: Any) -> nn.Module:
     """Masks of magnitudes, bands of frequencies, and the padding of 2021."""
     facts = {"nfft": 64, "depth": 2, "dconv_mode": 0, "norm_starts": 9, "cac": False, "hybrid_old": True,
              "multi_freqs": [0.25, 0.5], "multi_freqs_depth": 1}  # fmt: skip
-    return lively(HDemucs(**FACTS | facts | options), 1)
+    return lively(HDemucs, 1, **facts | options)
 
 
 def time_domain() -> nn.Module:
     """An LSTM over more steps than it takes at once."""
-    return lively(Demucs(**FACTS, depth=2, dconv_attn=9, dconv_lstm=1), 2)
+    return lively(Demucs, 2, depth=2, dconv_attn=9, dconv_lstm=1)
 
 
 def mixed_bag() -> nn.Module:
