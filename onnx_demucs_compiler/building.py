@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -167,7 +168,7 @@ def trace(
     subject = source, example, rules, options
     with recorder.step("trace"), quiet():
         try:
-            traced = _traced(*subject, recorder, _trusting_export if _trusts(options) else _plain_export)
+            traced = _traced(*subject, recorder, partial(_plain_export, trusted=_trusts(options)))
         except CompilerError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever torch raises
@@ -227,18 +228,15 @@ def _trusts(options: Options) -> bool:
     return options.context is not None
 
 
-def _plain_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:
-    return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
-
-
-def _trusting_export(module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes) -> ExportedProgram:
-    """Export with sizes of which torch cannot prove what layers need."""
+def _plain_export(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], shapes: Shapes, *, trusted: bool
+) -> ExportedProgram:
     return torch.export.export(
         module,
         inputs,
         dynamic_shapes=shapes,
         strict=False,
-        prefer_deferred_runtime_asserts_over_guards=True,
+        prefer_deferred_runtime_asserts_over_guards=trusted,
     )
 
 

@@ -1,9 +1,8 @@
 """What torch works out anew in every export, kept from one export to the next."""
 
 import functools
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from onnx.defs import OpSchema
@@ -13,9 +12,14 @@ from torch._export import utils
 from torch._ops import OpOverload
 from torch._subclasses.fake_impls import op_implementations_dict as fake_rules
 from torch.export import exported_program
-from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+from onnx_demucs_compiler.tracing.translations import translations_read_once
 
 Decompositions = dict[OpOverload, Callable[..., Any]]
+
+
+FOR_GOOD = ExitStack()
+"""Held to the end of the process: what nobody holds is left."""
 
 
 def keep_export_tables() -> None:
@@ -23,9 +27,8 @@ def keep_export_tables() -> None:
 
     That is torch.onnx's 500 translations, ONNX's operators, torch's composite operators, and the kernels
     that hold one of these together for the time of a decomposition: seven eighths of the time of a small
-    export. Each export still has a registry of its own, so that what it registers is gone after it. What is
-    alive once they are read is left out of later searches for garbage. That the bytes are those of an export
-    without this is tested in ``engine/test_determinism.py``.
+    export. Each export still has a registry of its own, so that what it registers is gone after it. That the
+    bytes are those of an export without this is tested in ``engine/test_determinism.py``.
     """
     utils._materialize_cpp_cia_ops = functools.cache(utils._materialize_cpp_cia_ops)
     utils._is_preservable_cia_op = functools.cache(utils._is_preservable_cia_op)
@@ -33,21 +36,7 @@ def keep_export_tables() -> None:
         exported_program._override_composite_implicit_decomp
     )
     OpSignature.from_op_schema = classmethod(_signatures(OpSignature.from_op_schema))
-    original = ONNXRegistry.from_torchlib
-
-    @functools.cache
-    def read(*args: Any, **options: Any) -> ONNXRegistry:
-        registry = original(*args, **options)
-        gc.freeze()
-        return registry
-
-    def from_torchlib(cls: type[ONNXRegistry], *args: Any, **options: Any) -> ONNXRegistry:
-        registry = cls()
-        vars(registry).update(vars(read(*args, **options)))
-        registry.functions = {target: [*metas] for target, metas in registry.functions.items()}
-        return registry
-
-    ONNXRegistry.from_torchlib = classmethod(from_torchlib)
+    FOR_GOOD.enter_context(translations_read_once())
 
 
 def _signatures(

@@ -238,8 +238,7 @@ class Gate:
 
     def least_margin_db(self, measurements: Iterable[Measurement]) -> float:
         """The margin of the worst output in dB, but for silent ones."""
-        audible = (item for item in measurements if item.absent or not item.silent)
-        return min((nan_lowest(self.margin_db(item)) for item in audible), default=math.inf)
+        return min((nan_lowest(self.margin_db(item)) for item in audible(measurements)), default=math.inf)
 
     def passes(self, measurement: Measurement) -> bool:
         """True if the output is rightly silent, or good enough."""
@@ -338,6 +337,11 @@ def _lagging(measurements: Sequence[Measurement]) -> Iterator[str]:
         )
 
 
+def audible(measurements: Iterable[Measurement]) -> Iterator[Measurement]:
+    """The outputs that have a figure; others are silent with the model."""
+    return (item for item in measurements if item.absent or not item.silent)
+
+
 def worst_db(measurements: Iterable[Measurement], *, torch: bool = False) -> float:
     """The gated figure of the worst output in dB, NaN the worst.
 
@@ -345,8 +349,7 @@ def worst_db(measurements: Iterable[Measurement], *, torch: bool = False) -> flo
         measurements: silent outputs among them do not count.
         torch: PyTorch's own float32 in place of the graph.
     """
-    audible = (item for item in measurements if item.absent or not item.silent)
-    figures = (item.torch_gated_db if torch else item.gated_db for item in audible)
+    figures = (item.torch_gated_db if torch else item.gated_db for item in audible(measurements))
     return min(map(nan_lowest, figures), default=math.inf)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnx_demucs_compiler.artifact.compiled import serialized
-from onnx_demucs_compiler.checking.fidelity import worst_db
+from onnx_demucs_compiler.checking.fidelity import audible, worst_db
 from onnx_demucs_compiler.checking.grouping import Choice, OutOfReachError, weights_to_keep
 from onnx_demucs_compiler.checking.timing import best_seconds
 from onnx_demucs_compiler.errors import CompilerError
@@ -155,9 +155,8 @@ def account(
     else:
         chosen = f"{computed} of the {able} weights that can be are computed with in eight bits"
         chosen += ", and no more because a stem would break the promise" if kept else ""
-    audible = [item for item in measurements if item.absent or not item.silent]
-    if audible:
-        nearest = gate.worst(audible)
+    if heard := list(audible(measurements)):
+        nearest = gate.worst(heard)
         spare = gate.margin_db(nearest)
         chosen += (
             f"; nearest to its limit is {nearest.output} on {nearest.signal}, with {spare:.1f} dB to spare"

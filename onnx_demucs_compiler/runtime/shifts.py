@@ -49,8 +49,6 @@ class Shifts:
 
         The numbers are those that demucs draws after ``random.seed(seed)``.
         """
-        if not self.count:
-            return (0,)
         most, numbers = int(0.5 * sample_rate), random.Random(self.seed)
         return tuple(most - numbers.randint(0, most) for _ in range(self.count))
 

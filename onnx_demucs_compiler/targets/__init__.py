@@ -91,10 +91,10 @@ MLPACKAGE = Target(
 
 __all__ = [
     "ALL",
+    "CPU_RUNTIMES",
     "EMITTED",
     "EMITTED_FOR",
     "MLPACKAGE",
-    "ONNXRUNTIME_CPU",
     "OPENVINO",
     "ORT",
     "PORTABLE",
@@ -119,12 +119,12 @@ EMITTED_FOR = {target.engine: target for target in EMITTED.values() if target.en
 """These formats by the engine that runs them."""
 
 ALL = frozenset({*TARGETS.values(), *EMITTED.values()})
-ONNXRUNTIME_CPU = frozenset(target for target in ALL if target.tuned_for == "ONNX Runtime on CPUs")
-"""Where rules belong that were measured in ONNX Runtime on CPUs, and gain nothing that is known elsewhere.
+CPU_RUNTIMES = frozenset(target for target in ALL if target.tuned_for in ("ONNX Runtime on CPUs", "OpenVINO"))
+"""Where rules belong that were measured on CPUs, and gain nothing that is known elsewhere.
 
 WebAssembly is one of these CPUs: what saves memory natively saves it there, where there is less. htdemucs
 takes 756 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py). OpenVINO plans its
-memory itself, and is named apart: there all of them together save time (benchmarks/openvino_runtime.py).
+memory itself: there all of them together save time (benchmarks/openvino_runtime.py).
 """
 
 

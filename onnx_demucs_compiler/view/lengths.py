@@ -43,11 +43,8 @@ def _may_be_open(source: SourceModel, options: Options) -> bool:
 
     A segment of a few hops is too short to trace it with.
     """
-    if options.interface != "waveform" or options.emit is not None:
-        return False
-    if (source.segment or 0) <= shortest_traced(source):
-        return False
-    return options.length == "dynamic"
+    asked = (options.length, options.interface, options.emit) == ("dynamic", "waveform", None)
+    return asked and (source.segment or 0) > shortest_traced(source)
 
 
 def shortest_traced(source: SourceModel) -> int:

@@ -47,6 +47,30 @@ def shallow_htdemucs(**options: Any) -> nn.Module:
         return small_htdemucs(depth=1, **options)
 
 
+class Difference(nn.Module):
+    """A stem that is the difference of two products, ``gain`` times as loud.
+
+    Of the bare one eight bits keep nothing; the enlarged one half precision ruins.
+    """
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.sources = ["speech", "noise"]
+        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
+        self.gain = gain
+        self.first = nn.Conv1d(2, 64, 9, padding=4, bias=False)
+        self.last = nn.Conv1d(64, 2, 9, padding=4, bias=False)
+        self.one, self.other = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
+        with torch.no_grad():
+            self.other.weight.copy_(self.one.weight + 1e-4 * torch.randn(64, 64))
+
+    def forward(self, mix: Tensor) -> Tensor:
+        rows = self.first(mix).tanh().transpose(1, 2)
+        speech, other = self.one(rows), self.other(rows)
+        stems = speech, self.gain * (speech - other)
+        return torch.stack([self.last(each.transpose(1, 2)) for each in stems], dim=1)
+
+
 class Deep(nn.Module):
     """Stems by convolutions and products, of which one weight has a wild outlier: eight bits ruin it."""
 

@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from engine_examples import deep_stems
+from engine_examples import Difference, deep_stems
 from onnx import TensorProto
-from torch import Tensor, nn
+from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
 from onnx_demucs_compiler.artifact.compiled import serialized
@@ -159,29 +159,10 @@ def test_a_stem_that_a_signal_does_not_have_is_no_bar_to_the_floor() -> None:
         weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], Gate(60))
 
 
-class Residue(nn.Module):
-    """A stem that is the difference of two products, so small that eight bits keep nothing of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources = ["speech", "noise"]
-        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
-        self.first = nn.Conv1d(2, 64, 9, padding=4, bias=False)
-        self.last = nn.Conv1d(64, 2, 9, padding=4, bias=False)
-        self.one, self.other = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
-        with torch.no_grad():
-            self.other.weight.copy_(self.one.weight + 1e-4 * torch.randn(64, 64))
-
-    def forward(self, mix: Tensor) -> Tensor:
-        rows = self.first(mix).tanh().transpose(1, 2)
-        speech, other = self.one(rows), self.other(rows)
-        return torch.stack([self.last(each.transpose(1, 2)) for each in (speech, speech - other)], dim=1)
-
-
 def test_eight_bits_for_a_model_whose_stem_is_absent() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Residue().eval()
+        model = Difference(gain=1).eval()
     artifact = compile(model, precision="int8", min_snr_db=30)
     assert artifact.report.options["keep"] == ()
     [noise, song] = [item for item in artifact.report.fidelity if item.output == "noise" and not item.silent]

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from engine_examples import Deep, two_stems
+from engine_examples import Deep, Difference, TwoStems, two_stems
 from onnx import TensorProto
 from torch import Tensor, nn
 
@@ -197,44 +197,18 @@ def test_a_file_is_held_to_its_promise(careful: CompiledModel, tmp_path: Path) -
         verify(path, branches())
 
 
-class Difference(nn.Module):
-    """A stem that is the enlarged difference of two products: half precision ruins it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources = ["speech", "noise"]
-        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
-        self.first = nn.Conv1d(2, 64, 9, padding=4, bias=False)
-        self.last = nn.Conv1d(64, 2, 9, padding=4, bias=False)
-        self.one, self.other = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
-        with torch.no_grad():
-            self.other.weight.copy_(self.one.weight + 1e-4 * torch.randn(64, 64))
-
-    def forward(self, mix: Tensor) -> Tensor:
-        rows = self.first(mix).tanh().transpose(1, 2)
-        speech, other = self.one(rows), self.other(rows)
-        stems = speech, 1000 * (speech - other)
-        return torch.stack([self.last(each.transpose(1, 2)) for each in stems], dim=1)
-
-
 def test_weights_that_half_precision_ruins_stay_as_they_are() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Difference().eval()
+        model = Difference(gain=1000).eval()
     artifact = compile(model, quality="careful")
     assert artifact.metadata.precision == "fp32"
     assert set(types(artifact).values()) & {TensorProto.INT8, TensorProto.FLOAT16} == set()
     assert all(map(CAREFUL.gate.passes, artifact.report.fidelity))
 
 
-class Amplifier(nn.Module):
+class Amplifier(TwoStems):
     """A model that float32 itself computes at some 30 dB."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources = ["speech", "noise"]
-        self.samplerate, self.audio_channels, self.segment = 8000, 2, 0.1
-        self.convolution = nn.Conv1d(2, 4, 3, padding=1)
 
     def forward(self, mix: Tensor) -> Tensor:
         raised = (self.convolution(mix).unsqueeze(-1) + 1e5).square() / 1e5

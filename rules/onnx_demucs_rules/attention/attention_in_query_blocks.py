@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, rewrite
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.attention.blocks import block_sizes, in_blocks
 from onnx_demucs_rules.attention.examples import CrossAttention, SelfAttention
 from onnx_demucs_rules.forms import attended
@@ -40,7 +40,7 @@ def decide(site: NodeSite) -> list[int] | Refusal:
     "231 MB each for its 2688 steps, while everything else needs 150 MB. ONNX Runtime takes 2034 MB for "
     "htdemucs without it, 1072 with (default session, benchmarks/ablation.py).",
     numerics=Numerics(min_snr_db=130),
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"attention", "memory"},
     after=["attention-as-one-operator"],
     cases=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, rewrite
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.attention.blocks import block_sizes, in_blocks
 from onnx_demucs_rules.attention.examples import FeedForward
 from onnx_demucs_rules.forms import gelu
@@ -43,7 +43,7 @@ def decide(site: NodeSite) -> list[int] | Refusal:
     "so that half the steps of the other branch need no buffers of their own. ONNX Runtime takes 1205 MB "
     "for htdemucs without it, 1072 with (default session, benchmarks/ablation.py).",
     numerics=Numerics(min_snr_db=125),
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"attention", "memory"},
     cases=[
         Case("two-blocks", lambda: FeedForward(64, 2048), ((1, 2688, 64),), beside=GELU,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler.rules import Case, GraphCase, Numerics, Refusal, rewrite
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.forms import gated
 from onnx_demucs_rules.gating.examples import GATED, Gated
 
@@ -48,7 +48,7 @@ def decide(site: NodeSite) -> ir.Node | Refusal:
     "ONNX Runtime takes 1498 MB for htdemucs without it, 1072 with (default session, "
     "benchmarks/ablation.py).",
     numerics=Numerics(min_snr_db=130),
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"gating", "speed"},
     cases=[
         Case("one-dimension", Gated, WIDE, ops={"Conv": 2, "Split": 0}),

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from onnx_demucs_compiler.rules import Case, Numerics, Patch, Refusal, substitute
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.demucs_layers import layers_of
 from onnx_demucs_rules.layout.examples import frequency_encoder
 
@@ -28,7 +28,7 @@ UNSUITABLE = "no frequency encoder computes its rows apart from one another"
     "stays allocated while the transformer runs: 250 MB in a session that reuses buffers. ONNX Runtime "
     "takes 1602 MB for htdemucs without it, 1072 with (default session, benchmarks/ablation.py).",
     numerics=Numerics(min_snr_db=130),
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"layout", "memory"},
     cases=[
         Case("layer", frequency_encoder, ROWS, fires=2, ops={"Slice": 1}),

@@ -11,7 +11,7 @@ from onnx_ir.analysis import analyze_implicit_usage
 from torch import nn
 
 from onnx_demucs_compiler.rules import EXACT, Case, NotMine, Refusal, graph_pass
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.known import elements
 from onnx_demucs_rules.layout.examples import Members, TwoBranches
 
@@ -42,7 +42,7 @@ def decide(site: GraphSite) -> list[ir.Node] | Refusal | NotMine:
     "waits: its skips and a layer of the transformer. ONNX Runtime takes 1307 MB for htdemucs without it, "
     "1072 with (default session, benchmarks/ablation.py).",
     numerics=EXACT,
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"layout", "memory"},
     after=["select-early", "waveform-interface"],
     cases=[

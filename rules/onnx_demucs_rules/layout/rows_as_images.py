@@ -9,7 +9,7 @@ from onnxscript.rewriter import MatchResult
 from onnxscript.rewriter.pattern import RewriteRuleClassBase
 
 from onnx_demucs_compiler.rules import Case, Numerics, rewrite
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.layout.examples import RowBranch
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _ImageOfConvolution(_OnRows):
     "same on the image, which runtimes also keep in the layout of the convolutions around it. ONNX "
     "Runtime takes 1227 MB for htdemucs without it, 1072 with (default session, benchmarks/ablation.py).",
     numerics=Numerics(min_snr_db=125),
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"layout", "speed"},
     after=["glu-as-two-convolutions", "scale-into-convolution"],
     cases=[

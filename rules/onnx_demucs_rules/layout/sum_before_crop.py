@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnx_demucs_compiler.rules import EXACT, Case, GraphCase, Refusal, rewrite
-from onnx_demucs_compiler.targets import ONNXRUNTIME_CPU, OPENVINO
+from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.embedding.examples import Embedded
 from onnx_demucs_rules.known import constant, shape_of
 from onnx_demucs_rules.layout.examples import CROPPED
@@ -55,7 +55,7 @@ def decide(site: NodeSite) -> Crop | Refusal:
     "shape of a decoder, of which one is held until that decoder runs. ONNX Runtime takes 1140 MB for "
     "htdemucs without it, 1072 with (default session, benchmarks/ablation.py).",
     numerics=EXACT,
-    targets=ONNXRUNTIME_CPU | {OPENVINO},
+    targets=CPU_RUNTIMES,
     tags={"layout", "speed"},
     after=["embedding-without-expand"],
     cases=[
