@@ -18,8 +18,8 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_of_the_navigation_exists(staged: Path) -> None:
-    text = (ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8").replace("!ENV ", "")
-    pages = list(leaves(yaml.safe_load(text)["nav"]))
+    text = (ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = list(leaves(yaml.load(text, yaml.BaseLoader)["nav"]))
     assert pages
     assert [page for page in pages if not (staged / page).is_file()] == []
 
