@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch.nn import functional as F
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -59,12 +62,33 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
 
 
 def _mean_of_open(x: Tensor, dim: int) -> Tensor:
-    """A mean of open size, in stages while a divisor is known."""
-    length = x.shape[dim]
-    row = _known_divisor(length)
+    """A mean of open size, in stages: of what is known to divide it, or of zeros beside it."""
+    row = _known_divisor(x.shape[dim])
     if row is None:
-        return x.mean(dim, keepdim=True)
-    return _mean_of_open(x.unflatten(dim, (length // row, row)).sum(dim + 1) / row, dim)
+        return _mean_beside_zeros(x, dim)
+    while row is not None:
+        x = _sum_of_rows(x, dim, row) / row
+        row = _known_divisor(x.shape[dim])
+    return x.mean(dim, keepdim=True)
+
+
+def _mean_beside_zeros(x: Tensor, dim: int) -> Tensor:
+    """A mean of any size: zeros, which add nothing to a sum, fill up two stages of rows.
+
+    There are two rows or more, since torch.export asks whether a size is 1.
+    """
+    length, row = x.shape[dim], ROWS[0]
+    for _ in range(2):
+        count = (x.shape[dim] + 2 * row - 1) // row
+        filled = F.pad(x, (0, 0) * (x.ndim - 1 - dim) + (0, count * row - x.shape[dim]))
+        x = _sum_of_rows(filled, dim, row)
+    return x.sum(dim, keepdim=True) / torch.scalar_tensor(length, dtype=x.dtype)
+
+
+def _sum_of_rows(x: Tensor, dim: int, row: int) -> Tensor:
+    """``[…, n · row, …]`` → ``[…, n, …]``."""
+    total: Tensor = x.unflatten(dim, (-1, row)).sum(dim + 1)
+    return total
 
 
 def _known_divisor(length: Any) -> int | None:
