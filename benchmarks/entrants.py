@@ -72,6 +72,12 @@ def _in_torch(module: Any, threads: int) -> Run:
 
 def session(path: str, threads: int) -> Run:
     """A waveform graph in a session with the options of ``separate``."""
+    opened = create_session(Path(path), threads, flush=True)
+    return lambda mix: opened.run(["stems"], {"mix": mix})[0]
+
+
+def with_denormals(path: str, threads: int) -> Run:
+    """The same session, but for denormal numbers, which it keeps."""
     opened = create_session(Path(path), threads)
     return lambda mix: opened.run(["stems"], {"mix": mix})[0]
 
@@ -128,6 +134,7 @@ KINDS = {
     "eager": eager,
     "inductor": inductor,
     "session": session,
+    "denormals": with_denormals,
     "host": host,
     "default": default_session,
     "openvino": openvino,

@@ -14,7 +14,7 @@ def open_model(task: Task) -> Run:
     """Open a file on the CPU."""
     from onnx_demucs_compiler.runtime.session import create_session
 
-    session = create_session(task.model, task.threads)
+    session = create_session(task.model, task.threads, flush=True)
     return lambda feeds: session.run(None, dict(feeds))
 
 

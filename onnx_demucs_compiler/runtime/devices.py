@@ -81,7 +81,7 @@ class Device:
         chain = [self.provider, *filter(None, [self.helper]), CPU_PROVIDER]
         own = {**self.options, **_options_of_this_machine(self, threads)}
         options = [own if provider == self.provider else {} for provider in chain]
-        settings = session_options(1 if self.own_threads else threads)
+        settings = session_options(1 if self.own_threads else threads, flush=True)
         try:
             session = onnxruntime.InferenceSession(path, settings, chain, options, enable_fallback=0)
         except Exception as error:  # onnxruntime's errors share no narrower base
@@ -105,7 +105,7 @@ class PluginDevice(Device):
         Raises:
             DeviceError: it offers none, or cannot run the model.
         """
-        options = session_options(threads)
+        options = session_options(threads, flush=True)
         try:
             names = _providers_of(self.file.resolve())
             offered = [device for device in onnxruntime.get_ep_devices() if device.ep_name in names]
@@ -249,7 +249,7 @@ def open_session(
         DeviceError: the device cannot.
     """
     if device is CPU:
-        return create_session(path, threads)
+        return create_session(path, threads, flush=True)
     if not path.is_file():
         raise CompilerError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     with unheard():  # of drivers that are looked for

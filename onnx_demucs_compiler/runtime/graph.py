@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from onnx_demucs_compiler.artifact.metadata import OVERLAPPING, ArtifactMetadata
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime.devices import CPU, Device, open_session
 from onnx_demucs_compiler.runtime.interfaces import HOSTS, Cut, host_side
-from onnx_demucs_compiler.runtime.session import in_one_line
+from onnx_demucs_compiler.runtime.session import OwnThread, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +44,8 @@ class Graph:
                 than its metadata describes.
             DeviceError: the device does not run it.
         """
-        self._session = open_session(path, threads, device)
-        ports, results, props = _declared(self._session, path)
+        self._own = OwnThread(partial(open_session, path, threads, device))
+        ports, results, props = _declared(self._own.session, path)
         self.metadata = ArtifactMetadata.from_props(props)
         check_separator(self.metadata)
         self.batch = 1 if self.metadata.batch == "dynamic" else int(self.metadata.batch)
@@ -70,7 +71,7 @@ class Graph:
         filled = np.pad(mixes, ((0, self.batch - count), (0, 0), (0, 0)))
         feeds = dict(zip(self._names, self._interface.feeds(filled), strict=True))
         try:
-            outputs = self._session.run(None, feeds)
+            outputs = self._own.run(feeds)
         except CompilerError:  # of another runtime
             raise
         except Exception as error:  # onnxruntime's errors share no narrower base

@@ -65,6 +65,9 @@ impl Model {
             .map_err(failure)?
             .with_memory_pattern(false) // it holds every tensor's peak for the whole life of the session
             .map_err(failure)?
+            // Numbers below 1.2e-38, of which attention makes many and which Intel's processors multiply slowly.
+            .with_config_entry("session.set_denormal_as_zero", "1")
+            .map_err(failure)?
             .commit_from_file(path)
             .map_err(failure)?;
         let metadata = session.metadata().map_err(failure)?;

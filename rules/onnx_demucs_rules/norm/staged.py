@@ -62,7 +62,7 @@ def _mean_of_one(x: Tensor, dim: int) -> Tensor:
 
 
 def _mean_of_open(x: Tensor, dim: int) -> Tensor:
-    """A mean of open size, in stages: of what is known to divide it, or of zeros beside it."""
+    """A mean of open size, in stages of what divides it."""
     row = _known_divisor(x.shape[dim])
     if row is None:
         return _mean_beside_zeros(x, dim)
@@ -73,9 +73,10 @@ def _mean_of_open(x: Tensor, dim: int) -> Tensor:
 
 
 def _mean_beside_zeros(x: Tensor, dim: int) -> Tensor:
-    """A mean of any size: zeros, which add nothing to a sum, fill up two stages of rows.
+    """A mean of any size, in two stages of rows.
 
-    There are two rows or more, since torch.export asks whether a size is 1.
+    Zeros fill up the rows, which add nothing to a sum. There are two rows or more, since torch.export asks
+    whether a size is 1.
     """
     length, row = x.shape[dim], ROWS[0]
     for _ in range(2):
