@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections import UserDict
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+
+from onnx_demucs_compiler.tracing.copies import light_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +20,37 @@ if TYPE_CHECKING:
 WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 
 
-class _Throughout(TorchDispatchMode):
+def double_copy(module: nn.Module) -> nn.Module:
+    """A copy in float64, for one run, without weights in float64.
+
+    It shares the module's parameters and widens each when it is read.
+    """
+    copied = light_copy(module)
+    for child in copied.modules():
+        vars(child)["_parameters"] = _WidenedWhenRead(child._parameters)
+        vars(child)["_buffers"] = {name: _double(buffer) for name, buffer in child._buffers.items()}
+        if isinstance(child, nn.RNNBase):
+            child.register_forward_hook(_forget_flat_weights)
+    return copied
+
+
+class _WidenedWhenRead(UserDict[str, "Tensor | None"]):
+    """Parameters by name; whoever reads one gets it in float64."""
+
+    def __getitem__(self, name: str) -> Tensor | None:
+        return _double(self.data[name])
+
+
+def _double(value: Tensor | None) -> Tensor | None:
+    return value.double() if value is not None and value.is_floating_point() else value
+
+
+def _forget_flat_weights(module: nn.RNNBase, *_: Any) -> None:
+    """Drop the parameters that a recurrent layer keeps from its last call."""
+    module._flat_weights = []
+
+
+class Throughout(TorchDispatchMode):
     """A mode that holds in the branches of ``torch.cond`` too."""
 
     supports_higher_order_operators = True
@@ -37,7 +70,7 @@ class _Throughout(TorchDispatchMode):
             return branch(*args)
 
 
-class PrecisionWatch(_Throughout):
+class PrecisionWatch(Throughout):
     """Notes whether an operator makes single precision of double; changes nothing.
 
     Attributes:
@@ -62,7 +95,7 @@ class PrecisionWatch(_Throughout):
         return result
 
 
-class AllDouble(_Throughout):
+class AllDouble(Throughout):
     """Widens every float32 of a module to float64, complex64 to complex128.
 
     Whole numbers, truth values and half precision stay as they are. A tensor in single precision has one

@@ -22,19 +22,21 @@ from onnx_demucs_compiler.checking.decibels import (
     ratio_db,
     to_mix_db,
 )
-from onnx_demucs_compiler.checking.double import AllDouble, PrecisionWatch
+from onnx_demucs_compiler.checking.double import AllDouble, PrecisionWatch, double_copy
+from onnx_demucs_compiler.checking.frugal import frugal
 from onnx_demucs_compiler.checking.synthesis import synthetic_song
 from onnx_demucs_compiler.errors import CompilerError, UsageError
 from onnx_demucs_compiler.runtime.session import in_one_line, session_options
-from onnx_demucs_compiler.tracing.copies import deep_copy
 from onnx_demucs_compiler.tracing.source import error_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from onnx_demucs_compiler.tracing.first_call import FirstCall
+    from onnx_demucs_compiler.view.labels import Labels
     from onnx_demucs_compiler.view.model_view import ModelView
 
     Arrays = list[NDArray[Any]]
@@ -371,13 +373,14 @@ def measure(
         UsageError: a signal has another shape than the artifact takes.
         CompilerError: the module cannot run in float64, or ONNX Runtime refuses the graph.
     """
-    # In this order the copy in float64, twice the weights, is gone before a session takes its own.
+    # In this order what float64 takes is gone before a session takes its own.
     return References(view, signals).measure(model)
 
 
 class References:
     """The model's own outputs on signals, to compare any graphs with.
 
+    They are kept without the model, whose weights may be let go.
     Where PyTorch float32 is silent its output is the reference, and float64 is not run.
     """
 
@@ -399,15 +402,14 @@ class References:
             CompilerError: the module cannot run in float64.
         """
         _check_shapes(signals, view)
-        self._view = view
+        self._labels = view.labels
         self._known: dict[str, tuple[tuple[torch.Tensor, ...], Arrays, Arrays]] = {}
-        double = deep_copy(view.source.module).double()
         for signal, mix in signals.items():
             inputs = view.inputs(*mix)
             single = view.outputs_of(known, inputs) if known else None
             if single is None:
                 single = view.run(view.source.module, inputs)
-            reference = single if all(map(_silent, single)) else _run_double(view, double, inputs)
+            reference = single if all(map(_silent, single)) else _run_double(view, inputs)
             self._known[signal] = inputs, single, reference
 
     def measure(
@@ -432,7 +434,7 @@ class References:
             outputs = run(_arrays(inputs))
             _check_outputs(outputs, reference)
             with np.errstate(invalid="ignore", over="ignore"):  # figures of what is not finite are NaN
-                measurements += _compare(signal, self._view, inputs, reference, single, outputs)
+                measurements += _compare(signal, self._labels, inputs, reference, single, outputs)
         return tuple(measurements)
 
     def outputs(self, session: Session) -> Arrays:
@@ -459,7 +461,7 @@ class References:
         names = [item.name for item in session.get_inputs()]
         if len(names) != len(inputs):
             raise CompilerError(
-                f"the graph has {len(names)} inputs, and {self._view.source.name} is given {len(inputs)}"
+                f"the graph has {len(names)} inputs, and {self._labels.model} is given {len(inputs)}"
             )
         return dict(zip(names, inputs, strict=True))
 
@@ -469,14 +471,14 @@ def _arrays(inputs: tuple[torch.Tensor, ...]) -> Arrays:
 
 
 def open_session(
-    model: onnx.ModelProto | bytes, options: ort.SessionOptions | None = None
+    model: onnx.ModelProto | bytes | Path, options: ort.SessionOptions | None = None
 ) -> ort.InferenceSession:
     """A session, with the options of ``separate`` unless others are given.
 
     Raises:
         CompilerError: ONNX Runtime refuses the graph.
     """
-    payload = model if isinstance(model, bytes) else model.SerializeToString()
+    payload = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     try:
         return ort.InferenceSession(payload, options or session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
@@ -523,7 +525,7 @@ def run_eager(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arra
     return [leaf.detach().numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
-def _run_double(view: ModelView, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Arrays:
+def _run_double(view: ModelView, inputs: tuple[torch.Tensor, ...]) -> Arrays:
     """The outputs in float64, with float32 in the module widened if necessary.
 
     The latter where the module fails or loses precision otherwise. A table in float32 that no input reaches
@@ -533,15 +535,15 @@ def _run_double(view: ModelView, module: torch.nn.Module, inputs: tuple[torch.Te
         CompilerError: it cannot run that way either.
     """
     doubled = tuple(value.double() if value.is_floating_point() else value for value in inputs)
-    watch = PrecisionWatch()
+    module, watch = view.source.module, PrecisionWatch()
     eager = torch.compiler.set_stance("force_eager")  # torch.compile, as in torch.cond, trips over modes
-    with contextlib.suppress(Exception), eager, watch:
-        outputs = view.run(module, doubled)
+    with contextlib.suppress(Exception), eager, frugal(), watch:
+        outputs = view.run(module, doubled, double_copy)
         if not watch.narrowed and not any(output.dtype == np.float32 for output in outputs):
             return outputs
     try:
-        with eager, AllDouble():
-            return view.run(module, doubled)
+        with eager, frugal(), AllDouble():
+            return view.run(module, doubled, double_copy)
     except Exception as error:
         raise CompilerError(
             "the model cannot run in float64, which parity is measured against "
@@ -551,7 +553,7 @@ def _run_double(view: ModelView, module: torch.nn.Module, inputs: tuple[torch.Te
 
 def _compare(
     signal: str,
-    view: ModelView,
+    labels: Labels,
     inputs: tuple[torch.Tensor, ...],
     reference: Arrays,
     single: Arrays,
@@ -559,10 +561,10 @@ def _compare(
 ) -> list[Measurement]:
     measurements = []
     for index, (wanted, eager, got) in enumerate(zip(reference, single, outputs, strict=True)):
-        split = view.stems if view.has_stems(wanted) else ()
-        whole = view.outputs[index] if view.outputs else f"output {index}"
-        mix = sum(map(energy, view.mix(inputs, wanted)))
-        for part_name, part in _parts(split, whole, view.stem_axis):
+        split = labels.stems if labels.has_stems(wanted) else ()
+        whole = labels.outputs[index] if labels.outputs else f"output {index}"
+        mix = sum(map(energy, labels.mix(inputs, wanted)))
+        for part_name, part in _parts(split, whole, labels.stem_axis):
             name = part_name if len(outputs) == 1 or not split else f"{whole} {part_name}"
             right, wrong = energy(wanted[part]), error_energy(wanted[part], got[part])
             measurements.append(

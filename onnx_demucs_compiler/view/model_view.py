@@ -14,11 +14,14 @@ from onnx_demucs_compiler.runtime.segments import stride_of
 from onnx_demucs_compiler.tracing.copies import light_copy
 from onnx_demucs_compiler.tracing.randomness import least_random
 from onnx_demucs_compiler.view.cuts import cut
+from onnx_demucs_compiler.view.labels import Labels
 from onnx_demucs_compiler.view.lengths import shortest_traced
 from onnx_demucs_compiler.view.stem_choice import choose, chosen_sources
 from onnx_demucs_compiler.view.track import separate_track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -131,34 +134,24 @@ class ModelView:
         return (self._with_context(mix).expand(probe.shape[0], -1, -1).contiguous(),)
 
     @property
-    def stem_axis(self) -> int:
-        """The axis of stems in the outputs, none for other modules.
+    def labels(self) -> Labels:
+        """The names of what comes out, which outlive the model.
 
         A track has no axis for a batch.
         """
-        return 0 if self.options.track else 1
-
-    def has_stems(self, output: NDArray[Any]) -> bool:
-        """True if an output has an axis for stems."""
-        return output.ndim >= self.stem_axis + 3 and output.shape[self.stem_axis] == len(self.stems)
-
-    def mix(self, inputs: tuple[Tensor, ...], output: NDArray[Any]) -> Arrays:
-        """Those of the graph's inputs that an output's stems are parts of.
-
-        They have the output's axes but for the stems': the waveform, or the spectrum in one or two parts for
-        a spectrum. None where the output has no stems.
-        """
-        if not (self.stems and self.has_stems(output)):
-            return []
-        alike = [value for value in inputs if value.is_floating_point() and value.ndim == output.ndim - 1]
-        return [value.numpy() for value in alike]
+        return Labels(self.source.name, self.stems, self.outputs, 0 if self.options.track else 1)
 
     def inputs(self, *mix: Tensor) -> tuple[Tensor, ...]:
         """The graph's inputs for a mix."""
         with torch.inference_mode():
             return self._cut.inputs(*mix)
 
-    def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Arrays:
+    def run(
+        self,
+        module: nn.Module,
+        inputs: tuple[Tensor, ...],
+        copied: Callable[[nn.Module], nn.Module] = light_copy,
+    ) -> Arrays:
         """The outputs of the model or of a copy, stems chosen.
 
         Where the model draws a random number it gets the least, as it does in the graph. What it keeps from
@@ -167,8 +160,9 @@ class ModelView:
         Args:
             module: ``source.module`` or a copy of it.
             inputs: from :meth:`inputs`.
+            copied: makes the copy that runs.
         """
-        module = light_copy(module)
+        module = copied(module)
         with torch.no_grad(), least_random():
             if self.options.track:
                 return [self._run_track(module, inputs[0])]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from onnx_demucs_compiler.checking.decibels import snr_db
 from onnx_demucs_compiler.checking.double import AllDouble, PrecisionWatch
 from onnx_demucs_compiler.checking.fidelity import References, run_eager
+from onnx_demucs_compiler.checking.frugal import frugal
 from onnx_demucs_compiler.loading import from_module
 from onnx_demucs_compiler.options import Options
 from onnx_demucs_compiler.view.model_view import ModelView
@@ -91,5 +92,6 @@ def test_demucs_is_its_own_reference() -> None:
     [mix] = source.example()
     view = ModelView(source, Options(sources=source.sources))
     [(_, _, [reference])] = References(view, {"noise": (mix,)})._known.values()
-    [plain] = run_eager(module.double(), (mix.double(),))
+    with frugal():  # whose attention sums in another order
+        [plain] = run_eager(module.double(), (mix.double(),))
     np.testing.assert_array_equal(reference, plain)

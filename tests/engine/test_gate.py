@@ -308,7 +308,7 @@ def shapes(module: nn.Module, **options: Any) -> list[list[tuple[int, ...]]]:
     source = from_module(module)
     view = ModelView(source, Options(sources=source.sources, **options))
     inputs = view.inputs(*view.probe())
-    found = [view.mix(inputs, output) for output in view.run(source.module, inputs)]
+    found = [view.labels.mix(inputs, output) for output in view.run(source.module, inputs)]
     return [[value.shape for value in values] for values in found]
 
 
