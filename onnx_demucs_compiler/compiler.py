@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import onnx
 
-from onnx_demucs_compiler.artifact.compiled import CompiledModel, serialized
+from onnx_demucs_compiler.artifact.compiled import CompiledModel
 from onnx_demucs_compiler.artifact.digest import digest
 from onnx_demucs_compiler.building import EXPORTED_WITH, Subject, build, metadata_of
 from onnx_demucs_compiler.checking.fidelity import Gate, References, probe_signals
@@ -49,7 +51,6 @@ from onnx_demucs_compiler.view.model_view import ModelView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     import onnx_ir as ir
     import torch
@@ -260,7 +261,7 @@ def compile(  # noqa: A001
             config=config,
             trust_checkpoint=trust_checkpoint,
         )
-        source = private_copy(source)
+        source = private_copy(source, owned=isinstance(model, str | Path))
         source, options = at_length(source, options)
         options = replace(options, sources=source.sources)
         view = ModelView(source, options)
@@ -272,7 +273,7 @@ def compile(  # noqa: A001
     each: VerifyEach | None = None
     if verify_each:
         with recorder.step("reference"):
-            each = VerifyEach(view, lambda some: build(call.traced, example, some, options, Recorder()))
+            each = VerifyEach(view, _rebuild(call.traced, example, options))
         recorder.observer = Observers(recorder.observer, each)
     graph = build(call.traced, example, rules, options, recorder)
     references: References | None = None
@@ -294,7 +295,8 @@ def compile(  # noqa: A001
     with recorder.step("finish"), quiet():
         restate_in_opset(graph, options.opset)
         stored, computed = stored_bytes(graph), _computed(graph)
-        proto = finish(graph, source.name)
+        hollow = finish(graph, source.name)
+        proto = hollow.proto
         if options.lossless or promise:
             options = replace(options, precision=_precision_of(stored))
         gate = promise.gate if promise else Gate.of(options.precision, min_snr_db, rounded=ROUNDED in stored)
@@ -303,16 +305,39 @@ def compile(  # noqa: A001
             precision=options.precision,
             stored=tuple(stored.items()),
             providers=providers_of(proto, options.made_for),
-            digest=digest(proto),
+            digest=digest(*hollow),
             stopped_after=stop_after or "",
             quality=quality or "",
             promise=gate.words if promise else "",
         )
         onnx.helper.set_model_props(proto, dict(sorted(metadata.to_props().items())))
-        data = serialized(proto)
+        data, places = hollow.serialized(), hollow.places()
         # In another opset an operator's revision is what was asked for, whoever put it in.
         own = [rule.name for rule in bundled()] if options.opset == DEFAULT_OPSET else []
         breaches = tuple(held_to_contract(proto, len(data), options.made_for, own))
+        report = Report(
+            model=source.name,
+            provenance=source.provenance,
+            options=asdict(options),
+            events=tuple(recorder.events),
+            costs=tuple(recorder.costs.values()),
+            seconds={},
+            nodes=node_count(graph),
+            operators=operator_histogram(graph),
+            operator_bytes=bytes_by_operator(graph),
+            bytes=len(data),
+            flop=flops(graph),
+            constant_bytes=initializer_bytes(graph) - weight_bytes(graph, view.traced.state_dict()),
+            stored=stored,
+            opset=options.opset,
+            ir_version=proto.ir_version,
+            groups=choice.groups,
+            decided=recorder.decided,
+            warnings=source.warnings,
+        )
+        probe = view.inputs(*view.probe()) if profile else ()
+    del source, view, call, graph, hollow
+    gc.collect()  # so that a session finds room where these had the weights
     measurements: tuple[Measurement, ...] = ()
 
     def falls() -> tuple[str, ...]:
@@ -323,40 +348,26 @@ def compile(  # noqa: A001
 
     if references:
         with recorder.step("verify"):
-            for runtime, session in sessions(options.made_for, data):
+            for runtime, session in sessions(options.made_for, data, proto, places):
                 measurements = references.measure(session)
                 gate.check(measurements, partial(blame, runtime))
+            del session
     operator_seconds: dict[str, float] = {}
     if profile:
         with recorder.step("profile"):
-            operator_seconds = seconds_by_operator(data, view.inputs(*view.probe()))
+            operator_seconds = seconds_by_operator(data, probe)
     speed = speedup(references, plain, data) if references and plain else None
-    report = Report(
-        model=source.name,
-        provenance=source.provenance,
-        options=asdict(options),
-        events=tuple(recorder.events),
-        costs=tuple(recorder.costs.values()),
+    report = replace(
+        report,
         seconds=dict(recorder.seconds),
-        nodes=node_count(graph),
-        operators=operator_histogram(graph),
-        operator_bytes=bytes_by_operator(graph),
-        bytes=len(data),
-        flop=flops(graph),
-        constant_bytes=initializer_bytes(graph) - weight_bytes(graph, view.traced.state_dict()),
-        stored=stored,
-        opset=options.opset,
-        ir_version=proto.ir_version,
         fidelity=measurements,
         min_snr_db=gate.min_snr_db if verify and isfinite(gate.min_snr_db) else None,
         promise=gate.words if promise else "",
         chosen=account(promise, computed, choice, measurements) if promise else "",
-        groups=choice.groups,
         speedup=speed,
         parity=tuple(each.parity) if each else (),
-        decided=recorder.decided,
         warnings=(
-            *source.warnings,
+            *report.warnings,
             *breaches,
             *_partial(stop_after),
             *gate.warnings(measurements),
@@ -366,7 +377,13 @@ def compile(  # noqa: A001
         operator_seconds=operator_seconds,
         memory=recorder.memory.samples(),
     )
-    return CompiledModel(proto, metadata, report)
+    return CompiledModel(onnx.load_model_from_string(data), metadata, report)
+
+
+def _rebuild(
+    traced: SourceModel, example: tuple[torch.Tensor, ...], options: Options
+) -> Callable[[RuleSet], ir.Model]:
+    return lambda some: build(traced, example, some, options, Recorder())
 
 
 def _precision_of(stored: Mapping[str, int]) -> str:

@@ -79,12 +79,12 @@ class Outcome:
         """Check the graph and run it with ONNX Runtime's own optimisations off."""
         assert self.model is not None, self.error
         try:
-            proto = finish(copy.copy(self.model), "case")
+            data = finish(copy.copy(self.model), "case").serialized()
         except CompilerError as error:
             raise AssertionError(str(error)) from error
         options = session_options(threads=1)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         feeds = {port.name: value for port, value in zip(session.get_inputs(), inputs, strict=True)}
         outputs: Arrays = session.run(None, feeds)
         return outputs

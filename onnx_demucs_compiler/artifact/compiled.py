@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnx_demucs_compiler.artifact.external import split, weights_path
+from onnx_demucs_compiler.artifact.hollow import HollowModel
 from onnx_demucs_compiler.artifact.writing import write_together
 from onnx_demucs_compiler.targets import target_named
 
@@ -133,5 +134,4 @@ class CompiledModel:
 
 def serialized(model: onnx.ModelProto) -> bytes:
     """The model's bytes, in protobuf's deterministic order."""
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return HollowModel(model, {}).serialized()  # protobuf itself would hold two copies for a while

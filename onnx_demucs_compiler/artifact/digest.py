@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import onnx
 from google.protobuf.message import Message
 
+from onnx_demucs_compiler.artifact.hollow import HollowModel
 from onnx_demucs_compiler.artifact.metadata import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from onnx_demucs_compiler.artifact.hollow import Numbers
     from onnx_demucs_compiler.artifact.metadata import ArtifactMetadata
 
 
@@ -30,7 +34,7 @@ class Change:
     why: str = ""
 
 
-def digest(model: onnx.ModelProto) -> str:
+def digest(model: onnx.ModelProto, weights: Mapping[str, Numbers] = MappingProxyType({})) -> str:
     """The sha256 (hexadecimal) of a model without its metadata.
 
     What is hashed is the model with its weights inside, without ``metadata_props`` and the tensors'
@@ -39,13 +43,28 @@ def digest(model: onnx.ModelProto) -> str:
 
     Args:
         model: with its external data loaded.
+        weights: the numbers of initializers that have none in the model, by name.
     """
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    del bare.metadata_props[:]
-    for tensor in _tensors(bare):
+    found = hashlib.sha256()
+    with _unlocated(model):
+        for piece in HollowModel(model, weights).pieces(metadata=False):
+            found.update(piece)
+    return found.hexdigest()
+
+
+@contextmanager
+def _unlocated(model: onnx.ModelProto) -> Iterator[None]:
+    """The model without ``data_location`` inside the block; a copy would double it."""
+    located = [
+        (tensor, tensor.data_location) for tensor in _tensors(model) if tensor.HasField("data_location")
+    ]
+    for tensor, _ in located:
         tensor.ClearField("data_location")
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+    try:
+        yield
+    finally:
+        for tensor, location in located:
+            tensor.data_location = location
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:

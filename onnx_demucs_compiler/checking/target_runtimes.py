@@ -6,6 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
+
+from onnx_demucs_compiler.artifact.compiled import serialized
+from onnx_demucs_compiler.artifact.external import PAGE, weights_path
 from onnx_demucs_compiler.checking.fidelity import open_session
 from onnx_demucs_compiler.errors import CompilerError
 from onnx_demucs_compiler.runtime.devices import DeviceError
@@ -13,7 +17,7 @@ from onnx_demucs_compiler.runtime.openvino import OPENVINO, open_in_openvino
 from onnx_demucs_compiler.runtime.stderr import unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from onnx_demucs_compiler.checking.fidelity import Session
     from onnx_demucs_compiler.targets import Target
@@ -36,12 +40,18 @@ def packages_of(target: Target) -> tuple[str, ...]:
     return (OPENVINO.name,) if target.engine == OPENVINO.name else ()
 
 
-def sessions(target: Target, data: bytes) -> Iterator[tuple[tuple[str, ...], Session]]:
+def sessions(
+    target: Target, data: bytes, hollow: onnx.ModelProto, places: Mapping[str, tuple[int, int]]
+) -> Iterator[tuple[tuple[str, ...], Session]]:
     """Open a graph in ONNX Runtime, then in its target's runtime.
+
+    ONNX Runtime maps the weights into memory, from a copy of the file's own bytes.
 
     Args:
         target: of the graph.
         data: the graph, serialised.
+        hollow: the graph without its weights.
+        places: offset and size of each in ``data``, by name.
 
     Yields:
         A sentence that names the runtime, where it is not ONNX Runtime; and the session.
@@ -49,10 +59,10 @@ def sessions(target: Target, data: bytes) -> Iterator[tuple[tuple[str, ...], Ses
     Raises:
         CompilerError: one of them refuses it.
     """
-    yield (), open_session(data)
-    if target.engine != OPENVINO.name:
-        return
-    with tempfile.TemporaryDirectory(prefix="onnx-demucs-") as folder:
+    with tempfile.TemporaryDirectory(prefix="onnx-demucs-", ignore_cleanup_errors=True) as folder:
+        yield (), open_session(_written_apart(Path(folder, "graph.onnx"), data, hollow, places))
+        if target.engine != OPENVINO.name:
+            return
         path = Path(folder, "model.onnx")
         path.write_bytes(data)
         try:
@@ -61,3 +71,23 @@ def sessions(target: Target, data: bytes) -> Iterator[tuple[tuple[str, ...], Ses
         except DeviceError as error:
             raise CompilerError(f"OpenVINO cannot load the compiled graph ({error})") from error
         yield ("measured in OpenVINO",), session
+
+
+def _written_apart(
+    path: Path, data: bytes, hollow: onnx.ModelProto, places: Mapping[str, tuple[int, int]]
+) -> Path:
+    """Write a graph and, beside it, weights cut from its bytes."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(hollow)
+    with weights_path(path).open("wb") as weights:
+        for tensor in graph.graph.initializer:
+            if tensor.name in places:
+                offset, size = places[tensor.name]
+                weights.write(bytes(-weights.tell() % PAGE))
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                located = {"location": weights_path(path).name, "offset": weights.tell(), "length": size}
+                for key, value in located.items():
+                    tensor.external_data.add(key=key, value=str(value))
+                weights.write(memoryview(data)[offset : offset + size])
+    path.write_bytes(serialized(graph))
+    return path

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from onnx_demucs_compiler.artifact.compiled import serialized
 from onnx_demucs_compiler.checking.fidelity import References, probe_signals, worst_db
 from onnx_demucs_compiler.checking.timing import best_seconds
 from onnx_demucs_compiler.errors import CompilerError, UsageError
@@ -192,4 +191,4 @@ def _finished(outcome: Outcome, options: Options) -> bytes:
         return b""
     with quiet():
         restate_in_opset(outcome.model, options.opset)
-        return serialized(finish(outcome.model, "trial"))
+        return finish(outcome.model, "trial").serialized()

@@ -9,7 +9,9 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from onnx_demucs_compiler._version import __version__
+from onnx_demucs_compiler.artifact.hollow import HollowModel
 from onnx_demucs_compiler.errors import CompilerError, first_line
+from onnx_demucs_compiler.graph.apart import weights_apart
 from onnx_demucs_compiler.graph.measure import initializer_bytes
 from onnx_demucs_compiler.rules.rule import RULE_KEY
 from onnx_demucs_compiler.stages.opset import ir_version_for
@@ -21,7 +23,7 @@ LARGEST = onnx.checker.MAXIMUM_PROTOBUF
 """Bytes of a protobuf message."""
 
 
-def finish(model: ir.Model, name: str) -> onnx.ModelProto:
+def finish(model: ir.Model, name: str) -> HollowModel:
     """Serialise a model whose graph is final, without metadata.
 
     The metadata of nodes and values goes: the exporter's holds paths of this machine and the model's Python
@@ -31,6 +33,9 @@ def finish(model: ir.Model, name: str) -> onnx.ModelProto:
     Args:
         model: the graph.
         name: what the graph is called.
+
+    Returns:
+        The model without the numbers of its large initializers, and these numbers, which the graph shares.
 
     Raises:
         CompilerError: the weights do not fit into one file, or ``onnx.checker`` finds fault with the result.
@@ -47,13 +52,37 @@ def finish(model: ir.Model, name: str) -> onnx.ModelProto:
     model.ir_version = ir_version_for(model.opset_imports[""])
     model.producer_name, model.producer_version = "onnx-demucs-compiler", __version__
     model.metadata_props.clear()
-    proto = ir.to_proto(model)
+    with weights_apart(model) as apart:
+        proto = ir.to_proto(model)
     _describe_only_results(proto.graph)
+    _check(proto)
+    for tensor in proto.graph.initializer:
+        if tensor.name in apart:
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
+    return HollowModel(proto, apart)
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """Hold a model to the standard, its outside weights as inputs.
+
+    Raises:
+        CompilerError: ``onnx.checker`` finds fault with it.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    outside = [tensor for tensor in bare.graph.initializer if tensor.external_data]
+    inside = [tensor for tensor in bare.graph.initializer if not tensor.external_data]
+    for tensor in outside:
+        bare.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    del bare.graph.initializer[:]
+    bare.graph.initializer.extend(inside)
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        onnx.checker.check_model(bare, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CompilerError(f"the compiled graph is not valid ONNX: {first_line(error)}") from error
-    return proto
 
 
 def _refuse_oversized(model: ir.Model, name: str) -> None:

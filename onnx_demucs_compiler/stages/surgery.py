@@ -5,19 +5,27 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx_graphsurgeon as gs
 import onnx_ir as ir
+from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_ir.passes import common as passes
 
+from onnx_demucs_compiler.graph.apart import weights_apart
 from onnx_demucs_compiler.rules.graph_site import GraphSite, NodeSite, NotMine
 from onnx_demucs_compiler.rules.rule import RULE_KEY, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import onnx
+    from numpy.typing import NDArray
 
     from onnx_demucs_compiler.options import Options
     from onnx_demucs_compiler.rules.rule import Rule
     from onnx_demucs_compiler.stages.firings import Firings
+
+    Metadata = Mapping[Any, Mapping[str, str]]
 
 KEPT = "onnx_demucs.kept"
 """Under which a node's ``meta`` tell that a :func:`surgeon` found it in the graph."""
@@ -77,12 +85,39 @@ def surgeon(model: ir.Model) -> Iterator[Any]:
     """
     metadata = {node.name: dict(node.metadata_props) for node in model.graph.all_nodes()}
     stored = {name: dict(value.metadata_props) for name, value in model.graph.initializers.items()}
-    graph = gs.import_onnx(ir.to_proto(model))
-    yield graph
-    edited = ir.from_proto(gs.export_onnx(graph, do_type_check=False))
-    for node in edited.graph.all_nodes():
+    with weights_apart(model) as apart:
+        graph = gs.import_onnx(ir.to_proto(model))
+        _give_values(graph, apart)
+        yield graph
+        model.graph = _edited(graph, metadata, stored)
+
+
+def _edited(graph: gs.Graph, metadata: Metadata, stored: Metadata) -> ir.Graph:
+    edited: ir.Graph = ir.from_proto(gs.export_onnx(graph, do_type_check=False)).graph
+    for node in edited.all_nodes():
         node.meta[KEPT] = node.name in metadata
         node.metadata_props.update(metadata.get(node.name, {}))
-    for name, value in edited.graph.initializers.items():
+    for name, value in edited.initializers.items():
         value.metadata_props.update(stored.get(name, {}))
-    model.graph = edited.graph
+    return edited
+
+
+class _Apart(LazyValues):  # type: ignore[misc]
+    """Values of a constant, outside the graph until they are read."""
+
+    def __init__(self, tensor: onnx.TensorProto, held: ir.TensorProtocol) -> None:
+        super().__init__(tensor)
+        self._held = held
+
+    def load(self) -> NDArray[Any]:
+        """A copy of the values."""
+        return np.array(self._held.numpy())
+
+
+def _give_values(graph: gs.Graph, apart: Mapping[str, ir.TensorProtocol]) -> None:
+    """Let constants find the values that were left out of the proto."""
+    for inside in (graph, *graph.subgraphs(recursive=True)):
+        for name, tensor in inside.tensors().items():
+            if isinstance(tensor, gs.Constant) and name in apart:
+                tensor.values = _Apart(tensor._values.tensor, apart[name])
+                tensor.data_location = None

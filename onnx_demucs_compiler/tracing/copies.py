@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     Memo = ChainMap[Any, Any]
 
 
-def private_copy(source: SourceModel) -> SourceModel:
+def private_copy(source: SourceModel, *, owned: bool = False) -> SourceModel:
     """A copy in float32 on the CPU, in eval mode, to modify.
+
+    Args:
+        source: the model.
+        owned: nobody else has its module, which then needs no copy.
 
     Raises:
         CompilerError: it is or holds TorchScript, holds tensors without numbers, or has no copy.
@@ -40,7 +44,7 @@ def private_copy(source: SourceModel) -> SourceModel:
             "build the module again"
         )
     try:
-        module = deep_copy(source.module).float().cpu().eval()
+        module = (source.module if owned else deep_copy(source.module)).float().cpu().eval()
         return source.with_module(module.requires_grad_(False))
     except Exception as error:
         raise CompilerError(f"{source.name} cannot be copied ({error_in_one_line(error)})") from error
