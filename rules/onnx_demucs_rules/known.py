@@ -27,3 +27,11 @@ def constant(node: ir.Node, index: int) -> list[int] | None:
 def elements(value: ir.Value) -> int:
     """The number of elements, open sizes counting once; none if unknown."""
     return math.prod(size for size in value.shape if isinstance(size, int)) if value.shape else 0
+
+
+def known_beforehand(value: ir.Value | None) -> bool:
+    """True if a value depends on weights and constants alone."""
+    node = value.producer() if value is not None else None
+    if node is None:
+        return value is None or value.const_value is not None
+    return all(map(known_beforehand, node.inputs))

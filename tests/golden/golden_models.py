@@ -66,6 +66,36 @@ class Masked(nn.Module):
         return attended.clamp(-1.5, 1).unflatten(1, (2, 8)).softmax(1)
 
 
+class Bands(nn.Module):
+    """Not Demucs: attention along time in nine bands, turned by steps, and overlapping bands added up."""
+
+    STEPS = 1000
+    PLACES = torch.tensor([0, 0, 1, 1, 2, 3, 3, 4, 4])
+
+    angles: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Linear(1, 4)
+        self.scale = nn.Parameter(torch.randn(4))
+        self.project = nn.Linear(4, 24, bias=False)
+        self.register_buffer("angles", torch.arange(self.STEPS)[:, None, None] * torch.tensor([1.0, 0.01]))
+
+    def forward(self, mix: Tensor) -> Tensor:
+        features = self.features(mix.reshape(9, self.STEPS, 1)) * self.scale
+        query, key, value = self.project(features).unflatten(-1, (3, 2, 4)).unbind(2)
+        heads = (x.transpose(1, 2) for x in (self.turned(query), self.turned(key), value))
+        attended = F.scaled_dot_product_attention(*heads)
+        places = self.PLACES[:, None, None, None].expand_as(attended)
+        total = torch.zeros(5, *attended.shape[1:]).scatter_add(0, places, attended)
+        total[0] = total[1] - total[0]
+        return total
+
+    def turned(self, x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * torch.polar(torch.ones(()), self.angles)[None]).flatten(-2)
+
+
 def small_hdemucs() -> nn.Module:
     """An LSTM and LocalState in the layer over time, bands of frequencies, masks of magnitudes."""
     return HDemucs(
@@ -101,6 +131,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain-htdemucs-track": (plain_htdemucs, {"track": True}),
     "wider-htdemucs-fp16-weights": (lambda: plain_htdemucs(channels=32), {"precision": "fp16-weights"}),
     "small-htdemucs-fold-weights": (small_htdemucs, {"fold_weights": True}),
+    "bands": (Bands, {"example_input": torch.zeros(1, 1, 9 * Bands.STEPS)}),
     "complex": (Complex, {"example_input": torch.zeros(1, 1, 4800)}),
     "convolutions-web": (Convolutions, {"target": "web", "example_input": torch.zeros(1, 32, 9, 12)}),
     "masked": (Masked, {"example_input": torch.zeros(1, 1, 648)}),

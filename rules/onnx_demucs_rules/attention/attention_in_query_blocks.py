@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from onnx_demucs_compiler.rules import Case, Numerics, Refusal, rewrite
 from onnx_demucs_compiler.targets import CPU_RUNTIMES
-from onnx_demucs_rules.attention.blocks import block_sizes, in_blocks
+from onnx_demucs_rules.attention.blocks import (
+    LEAST_SCORES_BYTES,
+    SCORES_BYTES,
+    attention,
+    block_sizes,
+    in_blocks,
+)
 from onnx_demucs_rules.attention.examples import CrossAttention, SelfAttention
 from onnx_demucs_rules.forms import attended
+from onnx_demucs_rules.known import elements
 
 if TYPE_CHECKING:
     from onnx_demucs_compiler.rules import NodeSite
 
-# The scores of one block, and what is not worth cutting.
-BLOCK_BYTES = 8 << 20
-
 ATTENTION = ("attention-as-matmul",)
-
-
-def attention(op: Any, query: Any, key: Any, value: Any) -> Any:
-    """Two products with a softmax between them."""
-    return attended(op, op.MatMul(query, key, _outputs=["scores"]), value)
 
 
 def decide(site: NodeSite) -> list[int] | Refusal:
     """The queries of each block, for large scores of known size."""
-    sizes = block_sizes(site["scores"], BLOCK_BYTES)
+    sizes = block_sizes(site["scores"], SCORES_BYTES)
     if sizes is None:
         return Refusal("the number of queries and keys is open")
-    return sizes if len(sizes) > 1 else Refusal("the scores are small")
+    small = 4 * elements(site["scores"]) < LEAST_SCORES_BYTES
+    return Refusal("the scores are small") if small else sizes
 
 
 @rewrite(
@@ -42,13 +42,13 @@ def decide(site: NodeSite) -> list[int] | Refusal:
     numerics=Numerics(min_snr_db=130),
     targets=CPU_RUNTIMES,
     tags={"attention", "memory"},
-    after=["attention-as-one-operator"],
+    after=["attention-as-one-operator", "attention-in-batches"],
     cases=[
-        Case("self", lambda: SelfAttention(channels=4, heads=2), ((1, 1400, 4),), beside=ATTENTION,
-             ops={"Softmax": 2}),
-        Case("ragged", lambda: CrossAttention(), ((1, 1, 1402, 2), (1, 1, 3501, 2)), beside=ATTENTION,
-             ops={"Softmax": 3}),
-        Case("small", lambda: SelfAttention(channels=4, heads=2), ((1, 250, 4),), fires=0, beside=ATTENTION,
+        Case("self", lambda: SelfAttention(channels=4, heads=2), ((1, 2100, 4),), beside=ATTENTION,
+             ops={"Softmax": 5}),
+        Case("ragged", lambda: CrossAttention(), ((1, 1, 2402, 2), (1, 1, 3501, 2)), beside=ATTENTION,
+             ops={"Softmax": 5}),
+        Case("small", lambda: SelfAttention(channels=4, heads=2), ((1, 1400, 4),), fires=0, beside=ATTENTION,
              because="are small"),
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""A small model for the cases of rules about an added embedding."""
+"""Small models for the cases of this folder's rules."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -45,3 +45,34 @@ class Embedded(nn.Module):
         added = self.number * repeated if self.scale is None else repeated * self.scale
         embedded: Tensor = (image[..., :1] if self.narrow else image) + added
         return embedded
+
+
+class Rotated(nn.Module):
+    """Pairs of numbers turned by an angle for each step, as RoFormers do, and two axes swapped."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, axes: tuple[int, int] = (1, 2), steps: int = 7, keep: bool = False) -> None:
+        """Swap ``axes``; ``keep`` returns what is not swapped too."""
+        super().__init__()
+        self.axes = axes
+        self.keep = keep
+        angles = torch.arange(steps)[:, None, None] * torch.tensor([1.0, 0.1, 0.01, 0.001])
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def forward(self, x: Tensor) -> Any:
+        """``[B, T, H, 8]`` to the same with two axes swapped."""
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+        rotated = torch.view_as_real(pairs * torch.complex(self.cos, self.sin)[None]).reshape_as(x)
+        swapped = rotated.transpose(*self.axes)
+        return (swapped, rotated) if self.keep else swapped
+
+
+class Swapped(nn.Module):
+    """Two axes swapped, and nothing turned."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, T, H, D]`` to ``[B, H, T, D]``."""
+        return x.transpose(1, 2) + 1

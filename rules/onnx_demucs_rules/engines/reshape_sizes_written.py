@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from onnx_demucs_compiler.rules import EXACT, Case, GraphCase, NotMine, graph_pass
-from onnx_demucs_rules.engines.integers import stored_integers
+from onnx_demucs_rules.integers import stored_integers
 from onnx_demucs_rules.known import constant, shape_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from onnx_ir.tape import Tape
 from onnx_demucs_compiler.graph.storage import insert_before
 from onnx_demucs_compiler.rules import EXACT, Case, GraphCase, NotMine, Refusal, graph_pass
 from onnx_demucs_rules.engines.examples import ManyPieces
-from onnx_demucs_rules.engines.integers import stored_integers
+from onnx_demucs_rules.integers import stored_integers
 from onnx_demucs_rules.known import shape_of
 
 if TYPE_CHECKING:

@@ -135,3 +135,64 @@ class Members(nn.ModuleList):
     def forward(self, x: Tensor) -> Tensor:
         """The common input of all to their common output."""
         return torch.stack([member(x) for member in self]).sum(0)
+
+
+class Written(nn.Module):
+    """Places of an axis, written one after the other."""
+
+    def __init__(self, written: tuple[int, ...], places: int = 3, complex_values: bool = False) -> None:
+        """Write into these of so many ``places``; ``complex_values`` are returned as two real ones."""
+        super().__init__()
+        self.complex_values = complex_values
+        self.written = written
+        self.places = places
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, T, C]`` to ``[B, T, places, C]``."""
+        x = torch.complex(x, 2 * x) if self.complex_values else x
+        collected = torch.ones(*x.shape[:2], self.places, x.shape[2], dtype=x.dtype)
+        for count, place in enumerate(self.written):
+            collected[:, :, place] = x + count
+        return torch.view_as_real(collected) if self.complex_values else collected
+
+
+class AddedAtPlaces(nn.Module):
+    """Rows of a tensor added up at places of four."""
+
+    def __init__(
+        self,
+        places: tuple[int, ...] | None = (0, 1, 1, 3, 0, 1, 2),
+        dim: int = 1,
+        onto: float = 0.0,
+        rolled: bool = False,
+        complex_values: bool = False,
+    ) -> None:
+        """Choose where rows go.
+
+        Args:
+            places: of the rows; by their size where there are none.
+            dim: the axis of the rows.
+            onto: the number that everything begins with.
+            rolled: each column has other places.
+            complex_values: with an imaginary part, returned as twice the columns.
+        """
+        super().__init__()
+        self.places = places
+        self.dim = dim
+        self.onto = onto
+        self.rolled = rolled
+        self.complex_values = complex_values
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, T, C]`` to the same with an axis of 4."""
+        if self.places is None:
+            index = x.abs().clamp(max=3).to(torch.int64)
+        else:
+            shape = [-1 if axis == self.dim else 1 for axis in range(3)]
+            index = torch.tensor(self.places).reshape(shape).expand_as(x)
+        if self.rolled:
+            index = (index + torch.arange(x.shape[2])) % 4
+        source = torch.complex(x, 2 * x) if self.complex_values else x
+        sizes = [4 if axis == self.dim else size for axis, size in enumerate(x.shape)]
+        total = torch.full(sizes, self.onto, dtype=source.dtype).scatter_add(self.dim, index, source)
+        return torch.view_as_real(total) if self.complex_values else total

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnx_demucs_compiler.rules import EXACT, Case, GraphCase, Refusal, rewrite
 from onnx_demucs_compiler.targets import CPU_RUNTIMES
 from onnx_demucs_rules.embedding.examples import Embedded
-from onnx_demucs_rules.known import constant, shape_of
+from onnx_demucs_rules.known import constant, known_beforehand, shape_of
 from onnx_demucs_rules.layout.examples import CROPPED
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from onnx_demucs_compiler.rules import NodeSite
 
 BESIDE = ("embedding-without-expand",)
@@ -36,7 +34,7 @@ def decide(site: NodeSite) -> Crop | Refusal:
     """A small crop, used nowhere else, and a constant summand."""
     if len(site["cropped"].uses()) > 1:
         return Refusal("the cropped value is needed elsewhere")
-    if not _known_beforehand(site["c"]):
+    if not known_beforehand(site["c"]):
         return Refusal("the summand depends on the input")
     crop = _crop(site)
     if crop is None or len(shape_of(site["c"])) != len(shape_of(site["x"])):
@@ -91,11 +89,3 @@ def _crop(site: NodeSite) -> Crop | None:
     if not isinstance(size, int) or not isinstance(left, int):
         return None
     return Crop(axes[0] % len(before), size, size - left)
-
-
-def _known_beforehand(value: ir.Value | None) -> bool:
-    """True if a value depends on weights and constants alone."""
-    node = value.producer() if value is not None else None
-    if node is None:
-        return value is None or value.const_value is not None
-    return all(map(_known_beforehand, node.inputs))

@@ -27,3 +27,19 @@ class Einsum(nn.Module):
             inputs = [torch.view_as_complex(value) for value in inputs]
         product = torch.einsum(self.equation, *inputs)
         return torch.view_as_real(product) if self.complex_values else product
+
+
+class ScaledLayer(nn.Module):
+    """Layers of 20 channels, scaled before."""
+
+    def __init__(self, layers: int = 1, dynamic: bool = False) -> None:
+        """So many ``layers`` take what is scaled; ``dynamic`` scales by the input itself."""
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(20, 7, bias=False) for _ in range(layers))
+        self.scale = nn.Parameter(torch.randn(20))
+        self.dynamic = dynamic
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, T, 20]`` to ``[B, T, 7]``."""
+        scaled = x * x.mean(1, keepdim=True) if self.dynamic else x * self.scale
+        return torch.stack([layer(scaled) for layer in self.layers]).sum(0)

@@ -232,7 +232,8 @@ LOWERINGS: dict[Any, Callable[..., Any]] = {
     why="ONNX has no complex dtype that runtimes implement: torch.onnx stops at the first complex pad.",
     numerics=Numerics(min_snr_db=125),
     tags={"spectral"},
-    after=["stft-as-matmul", "istft-as-matmul", "cumsum-in-stages", "reflection-as-slices"],
+    after=["stft-as-matmul", "istft-as-matmul", "cumsum-in-stages", "reflection-as-slices",
+           "scatter-add-as-gathers", "select-scatter-as-concat"],
     cases=[
         Case("shapes", examples.Shapes, ((2, 3, 8, 2),), fires=35, needed=True),
         Case("arithmetic", examples.Arithmetic, ((2, 8, 2), (2, 8)), fires=25, needed=True),

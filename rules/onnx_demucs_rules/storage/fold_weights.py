@@ -27,7 +27,7 @@ FOLD = {"fold_weights": True}
     "a runtime computes when it loads the model. Quantisers and converters want initializers.",
     numerics=Numerics(min_snr_db=125),
     tags={"storage"},
-    after=["dedupe-initializers"],
+    after=["dedupe-initializers", "projection-by-heads", "scale-into-product"],
     cases=[
         Case("scaled-kernel", ScaledConvolution, ((2, 3, 20),), options=FOLD, ops={"Mul": 0, "Conv": 1}),
         Case("not-asked-for", ScaledConvolution, ((2, 3, 20),), fires=0, ops={"Mul": 1}),
