@@ -64,6 +64,8 @@ def decide(site: NodeSite) -> Projection | Refusal | NotMine:
     parts = list(_parts(apart))
     if not any(parts):
         return NotMine()
+    if site.options.precision == "int8":
+        return Refusal("products of bytes take the weights as they are")
     if not all(parts):
         return Refusal("a part of the product is not taken apart into heads")
     known = [size for size in sizes if isinstance(size, int)]
@@ -94,6 +96,8 @@ def decide(site: NodeSite) -> Projection | Refusal | NotMine:
              ops={"Transpose": 2}),
         Case("open-batch", Projected, SHAPE, beside=BESIDE, ops={"Slice": 0}, options={"batch": "dynamic"}),
         Case("few-steps", Projected, ((2, 20, 12),), fires=0, beside=BESIDE, because="only 20 steps"),
+        Case("int8", Projected, SHAPE, fires=0, beside=BESIDE, because="products of bytes",
+             options={"precision": "int8"}),
         Case("bias", lambda: Projected(bias=True), SHAPE, fires=0, beside=BESIDE),
         Case("a-part-as-it-is", lambda: Projected(keep=True), SHAPE, fires=0, beside=BESIDE,
              because="not taken apart"),

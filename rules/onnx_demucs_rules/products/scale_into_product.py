@@ -56,6 +56,8 @@ def decide(site: NodeSite) -> Scaling | Refusal | NotMine:
     x, factors = _unscaled(scaled)
     if not factors:
         return NotMine()
+    if site.options.precision == "int8":
+        return Refusal("products of bytes take the weights as they are")
     if scaled.is_graph_output():
         return Refusal("what is scaled is needed as it is")
     if not all(_takes_columns(node, scaled) for node in products):
@@ -75,6 +77,8 @@ def decide(site: NodeSite) -> Scaling | Refusal | NotMine:
     cases=[
         Case("norm", ScaledLayer, ((2, 3, 20),), ops={"Mul": 1, "MatMul": 1}),
         Case("two-layers", lambda: ScaledLayer(layers=2), ((2, 3, 20),), ops={"Mul": 2, "MatMul": 2}),
+        Case("int8", ScaledLayer, ((2, 3, 20),), fires=0, because="products of bytes",
+             options={"precision": "int8"}),
         Case("of-the-input", lambda: ScaledLayer(dynamic=True), ((2, 3, 20),), fires=0),
         GraphCase("two-factors", SCALED, ops={"Mul": 2}),
         Case("gelu", lambda: nn.Sequential(nn.GELU(), nn.Linear(20, 7)), ((2, 3, 20),), fires=0),
