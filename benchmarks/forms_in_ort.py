@@ -25,7 +25,7 @@ HEAD = '<ir_version: 8, opset_import: ["": 18]> form '
 
 
 def _attention(blocks: int, axis: int) -> str:
-    """Attention of ``q``, ``k`` and ``v``, in blocks of bands (axis 0) or queries (axis 2)."""
+    """Attention in blocks of bands, axis 0, or queries, axis 2."""
     cut = "qkv" if axis == 0 else "q"
     text = ""
     for name in cut:

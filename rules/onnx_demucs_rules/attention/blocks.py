@@ -24,7 +24,7 @@ def attention(op: Any, query: Any, key: Any, value: Any) -> Any:
 
 
 def block_sizes(large: ir.Value, most_bytes: int, axis: int = -2) -> list[int] | None:
-    """The places along an axis of each block, for at most about ``most_bytes`` of ``large``.
+    """The places along an axis of each block.
 
     Args:
         large: float32 ``[…, steps, width]``.
@@ -44,5 +44,5 @@ def block_sizes(large: ir.Value, most_bytes: int, axis: int = -2) -> list[int] |
 
 
 def in_blocks(op: Any, x: ir.Value, sizes: list[int], axis: int = -2) -> Any:
-    """``x [B, …, steps, C]`` cut into blocks of so many steps, or of an axis."""
+    """A value cut into blocks along an axis."""
     return op.Split(x, op.Constant(value_ints=sizes), axis=axis, _outputs=len(sizes))

@@ -58,7 +58,7 @@ class CrossAttention(nn.Module):
 
 
 class Projected(nn.Module):
-    """Self-attention whose queries, keys and values are products of 12 channels, as in RoFormers."""
+    """Self-attention of 12 channels, projected without bias, as in RoFormers."""
 
     def __init__(
         self, together: bool = True, parts_first: bool = False, bias: bool = False, keep: bool = False

@@ -37,7 +37,7 @@ LEAST_STEPS = 32
 
 
 class Part(NamedTuple):
-    """Heads, which of the parts they are, and whether they lie as ``[B, H, D, T]``."""
+    """Heads, their place among the parts, and whether width comes first."""
 
     heads: ir.Value
     place: int
@@ -131,13 +131,13 @@ def projection_by_heads(site: NodeSite, projection: Projection) -> None:
 
 
 def _reshaped(product: ir.Value) -> ir.Value | None:
-    """The only thing that is made of a product, by a Reshape to ``[B, T, (n,) H, D]``."""
+    """A product's only use, a Reshape to ``[B, T, (n,) H, D]``."""
     reshape = _only_user(product, "Reshape")
     return reshape.outputs[0] if reshape and len(shape_of(reshape.outputs[0])) in (4, 5) else None
 
 
 def _parts(apart: ir.Value) -> Iterator[Part | None]:
-    """The parts of a product as heads; ``None`` for one that is something else."""
+    """The parts of a product; ``None`` for one that is not heads."""
     if len(shape_of(apart)) == 4:
         yield _as_heads(apart, 0)
         return

@@ -48,7 +48,7 @@ class Embedded(nn.Module):
 
 
 class Rotated(nn.Module):
-    """Pairs of numbers turned by an angle for each step, as RoFormers do, and two axes swapped."""
+    """Pairs turned by an angle for each step, and two axes swapped."""
 
     cos: Tensor
     sin: Tensor

@@ -141,7 +141,7 @@ class Written(nn.Module):
     """Places of an axis, written one after the other."""
 
     def __init__(self, written: tuple[int, ...], places: int = 3, complex_values: bool = False) -> None:
-        """Write into these of so many ``places``; ``complex_values`` are returned as two real ones."""
+        """Choose the places; ``complex_values`` are returned as two real ones."""
         super().__init__()
         self.complex_values = complex_values
         self.written = written

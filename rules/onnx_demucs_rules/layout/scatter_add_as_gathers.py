@@ -80,7 +80,7 @@ def _places(index: NDArray[Any] | None, dim: int) -> NDArray[Any] | Refusal:
 
 
 def _taken(places: NDArray[Any], size: int, most: int) -> NDArray[Any]:
-    """``[most, size]``: the rows of each place in order, then that behind the last row, of zeros."""
+    """Rows by place, ``[most, size]``, filled up with the row of zeros."""
     taken = np.full((most, size), len(places))
     filled = np.zeros(size, int)
     for row, place in enumerate(places):

@@ -1,4 +1,4 @@
-"""Writing into one place of an axis by joining what lies around it."""
+"""Writing into one place by joining what lies around it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _joined(x: Tensor, source: Tensor, dim: int, index: int) -> Tensor:
 
 
 def _written(node: Any, dim: int, size: int) -> dict[int, Node]:
-    """What was written last into each place of the axis, by writes one after the other."""
+    """The last values written into each place by writes in a row."""
     found: dict[int, Node] = {}
     while node.target is aten.select_scatter.default and node.args[2] == dim:
         found.setdefault(node.args[3] % size, node.args[1])

@@ -33,7 +33,7 @@ class ScaledLayer(nn.Module):
     """Layers of 20 channels, scaled before."""
 
     def __init__(self, layers: int = 1, dynamic: bool = False) -> None:
-        """So many ``layers`` take what is scaled; ``dynamic`` scales by the input itself."""
+        """Choose the layers behind; ``dynamic`` scales by the input itself."""
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(20, 7, bias=False) for _ in range(layers))
         self.scale = nn.Parameter(torch.randn(20))

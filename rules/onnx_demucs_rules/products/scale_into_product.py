@@ -40,7 +40,7 @@ SQUARED = (
 
 
 class Scaling(NamedTuple):
-    """What is scaled, by which factors one after the other, and the products that take it."""
+    """A value, its factors in order, and the products behind them."""
 
     x: ir.Value
     factors: list[ir.Value]
@@ -106,7 +106,7 @@ def scale_into_product(site: NodeSite, scaling: Scaling) -> None:
 
 
 def _unscaled(scaled: ir.Value) -> tuple[ir.Value, list[ir.Value]]:
-    """What a chain of products by factors begins with, and the factors, the last one of columns.
+    """The value before a chain of factors, and these factors.
 
     One number alone stays: it may be the half of a GELU, which runtimes fuse.
     """
@@ -120,7 +120,7 @@ def _unscaled(scaled: ir.Value) -> tuple[ir.Value, list[ir.Value]]:
 
 
 def _factor(scaled: ir.Value) -> tuple[ir.Value, ir.Value | None]:
-    """What is scaled, and the factor: a number, or one for each column."""
+    """The value before a factor, and the factor of columns."""
     node = scaled.producer()
     if node is None or node.op_type != "Mul":
         return scaled, None
