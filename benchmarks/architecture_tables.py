@@ -18,20 +18,30 @@ def other_models() -> str:
     entries: dict[str, dict[str, Any]] = found["entries"]
     parts = [_summary(found, entries)]
     for kind, head in KINDS.items():
-        rows = [(key, row) for key, row in entries.items() if row["kind"] == kind and "snr_db" in row]
-        parts += [
-            head,
-            table(
-                ["package", "architecture", "input", "thousand parameters", "nodes", "SNR, dB",
-                 "of PyTorch float32", "ms", "times PyTorch's speed"],
-                [[f"{key.partition('/')[0]} {row['version']}", key.partition("/")[2], *_cells(row)]
-                 for key, row in rows],
-            ),
-        ]  # fmt: skip
+        parts += [head, _measured({key: row for key, row in entries.items() if row["kind"] == kind})]
     if refused := {key: row["refused"] for key, row in entries.items() if "refused" in row}:
         lines = [f"- {key.replace('/', ', ')}: {line}" for key, line in refused.items()]
         parts += ["Refused:", "\n".join(lines)]
+    parts += _again(load("architectures_other_processor"))
     return "\n\n".join(parts)
+
+
+def _again(found: dict[str, Any]) -> list[str]:
+    """Networks measured again, on another processor."""
+    head = (
+        "Measured again, with the rules for RoFormers and for sources written one by one: "
+        f"{found['machine']}, {versions(found)}, {found['date']}:"
+    )
+    return [head, _measured(found["entries"])]
+
+
+def _measured(entries: dict[str, dict[str, Any]]) -> str:
+    return table(
+        ["package", "architecture", "input", "thousand parameters", "nodes", "SNR, dB", "of PyTorch float32",
+         "ms", "times PyTorch's speed"],
+        [[f"{key.partition('/')[0]} {row['version']}", key.partition("/")[2], *_cells(row)]
+         for key, row in entries.items() if "snr_db" in row],
+    )  # fmt: skip
 
 
 def _summary(found: dict[str, Any], entries: dict[str, dict[str, Any]]) -> str:
