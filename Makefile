@@ -14,7 +14,7 @@ SPEED_OPTIONS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test engines formats ray architectures examples web web-install web-test check docs site release bench bench-web figures clean
+.PHONY: help install demo test test-thorough engines formats ray architectures examples web web-install web-test check docs site release bench bench-web figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -32,8 +32,11 @@ demo: $(INSTALLED)  ## compile untrained:htdemucs and separate a synthetic song 
 	$(BIN)/python -m onnx_demucs_compiler.checking.synthesis $(DEMO)/song.wav 20
 	$(BIN)/onnx-demucs separate $(DEMO)/htdemucs.onnx $(DEMO)/song.wav -o $(DEMO)/stems
 
-test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(INSTALLED)  ## run the tests, but for those of test-thorough
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not full_size and not thorough"
+
+test-thorough: $(INSTALLED)  ## run the tests of full-size models, and more of what a quicker one shows
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "full_size or thorough"
 
 engines: $(INSTALLED)  ## install other engines in build/engines and run the same files in them
 	$(BIN)/python benchmarks/engines/install.py $(ENGINES)

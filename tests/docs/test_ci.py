@@ -1,7 +1,9 @@
 """What continuous integration runs beside ``make test``: other versions, and a failing step by its name."""
 
 import importlib.util
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +36,16 @@ def test_a_failing_step_is_named(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert ended.stdout.splitlines()[-1] == "== 0:00 min, failed with exit code 1: false --version"
+
+
+def test_each_test_is_in_one_of_two_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = dict(re.findall(r'^(test[a-z-]*):.*\n.*pytest .* -m "(.*)"$', makefile, re.MULTILINE))
+    steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert {f"step make {target}" for target in targets} <= set(steps)
+    for full_size, thorough in itertools.product([False, True], repeat=2):
+        marks = {"full_size": full_size, "thorough": thorough}
+        assert [eval(chosen, {}, marks) for chosen in targets.values()].count(True) == 1
 
 
 def test_every_package_has_a_lowest_and_a_pinned_version(versions: ModuleType) -> None:

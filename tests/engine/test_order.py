@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from engine_examples import make_rule
+from thoroughly import thorough
 from torch import nn
 
 from onnx_demucs_compiler import UsageError, compile
@@ -66,8 +67,8 @@ def small_hdemucs() -> nn.Module:
     ("build", "options"),
     [
         (small_htdemucs, {"target": "ort", "two_stems": "vocals"}),
-        (small_htdemucs, {"track": True}),
-        (small_hdemucs, {"precision": "fp16-weights", "track": True}),
+        thorough(small_htdemucs, {"track": True}),
+        thorough(small_hdemucs, {"precision": "fp16-weights", "track": True}),
     ],
     ids=["ort-two-stems", "track", "recurrent-fp16-track"],
 )

@@ -1,10 +1,12 @@
 """Random small HTDemucs under random options: compiled and faithful, or refused with a reason."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import onnx
+import pytest
 import torch
 from demucs.htdemucs import HTDemucs
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -79,18 +81,33 @@ def build(choices: dict[str, Any]) -> nn.Module:
     return model.eval()
 
 
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@given(choices=MODELS, options=OPTIONS)
+def drawn(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test with so many models, the same every time."""
+    chosen = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    return lambda test: chosen(given(choices=MODELS, options=OPTIONS)(test))
+
+
+@drawn(2)
 def test_compiles_and_matches_or_refuses_with_a_reason(
     choices: dict[str, Any], options: dict[str, Any]
 ) -> None:
+    compile_or_refuse(choices, options)
+
+
+@pytest.mark.thorough
+@drawn(12)
+def test_so_do_more_models(choices: dict[str, Any], options: dict[str, Any]) -> None:
+    compile_or_refuse(choices, options)
+
+
+def compile_or_refuse(choices: dict[str, Any], options: dict[str, Any]) -> None:
     model = build(choices)
     try:
         compiled = compile(model, **options)

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from thoroughly import thorough
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile
 from onnx_demucs_compiler.checking.decibels import snr_db
@@ -118,7 +119,9 @@ def test_the_same_stems(targets: dict[str, CompiledModel]) -> None:
         assert snr_db(stems["portable"].astype(np.float64), stems[target]) > 110
 
 
-@pytest.mark.parametrize("options", [{"track": True}, {"batch": "dynamic"}, {"stems": ("vocals",)}])
+@pytest.mark.parametrize(
+    "options", [thorough({"track": True}), thorough({"batch": "dynamic"}), {"stems": ("vocals",)}]
+)
 def test_fused_attention_goes_with_other_options(model: torch.nn.Module, options: dict[str, object]) -> None:
     compiled = compile(model, target="ort", **options)  # type: ignore[arg-type]
     assert compiled.report.operators["MultiHeadAttention"] == ATTENTIONS

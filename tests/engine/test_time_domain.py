@@ -8,6 +8,7 @@ import torch
 from demucs.apply import BagOfModels, apply_model
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
+from thoroughly import thorough
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile
@@ -66,7 +67,7 @@ def test_the_graph_is_the_model() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"normalize": False, "audio_channels": 1, "norm_groups": 2, "dconv_mode": 3},
+        thorough({"normalize": False, "audio_channels": 1, "norm_groups": 2, "dconv_mode": 3}),
         {"resample": False, "gelu": False, "glu": False, "context": 0, "sources": ["vocals"]},
         {"dconv_mode": 0, "lstm_layers": 2, "gelu": False, "rewrite": False},
     ],

@@ -17,6 +17,7 @@ from demucs.apply import BagOfModels
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs_reference import GATE_DB, by_demucs, snr, stacked
+from thoroughly import thorough_but
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, compile, verify
@@ -32,6 +33,8 @@ FACTS = {"sources": ["drums", "vocals"], "channels": 4, "norm_starts": 1, "dconv
 
 LENGTHS = (1, 2, 3, 17, 63, 64, 65, 255, 1601, SEGMENT - 1, SEGMENT, SEGMENT + 1, 7000, 12_345)
 """Songs shorter than the padding of the STFT and than a frame of the LSTM, and of one to four segments."""
+
+FEW = (1, 65, SEGMENT + 1, 12_345)
 
 
 def lively(kind: type[nn.Module], seed: int, **options: Any) -> nn.Module:
@@ -114,7 +117,7 @@ def test_the_graph_is_the_model_of_any_length(kind: str) -> None:
     assert worst_db(compiled(kind).report.fidelity) > GATE_DB
 
 
-@pytest.mark.parametrize("samples", LENGTHS)
+@pytest.mark.parametrize("samples", thorough_but(FEW, LENGTHS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_song_is_as_apply_model_separates_it(kind: str, samples: int) -> None:
     mix = song(samples)
@@ -145,7 +148,7 @@ def test_shifts_are_those_of_demucs() -> None:
     assert snr(by_demucs(model, mix, shifts=2), shifted) > GATE_DB
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", thorough_but({"Demucs"}, KINDS))
 def test_a_track_is_as_apply_model_separates_it(kind: str) -> None:
     model = KINDS[kind].make()
     artifact = compile(model, track=True, length="dynamic", verify=kind == "Demucs")
@@ -157,7 +160,7 @@ def test_a_track_is_as_apply_model_separates_it(kind: str) -> None:
         assert snr(by_demucs(model, mix), stems) > GATE_DB, samples
 
 
-@pytest.mark.parametrize("batch", [2, "dynamic"])
+@pytest.mark.parametrize("batch", thorough_but({"dynamic"}, [2, "dynamic"]))
 def test_a_batch_holds_windows_of_one_length(batch: int | str, tmp_path: Path) -> None:
     model = masking(hybrid_old=False)
     batched = compile(model, length="dynamic", batch=batch, verify=False).save(tmp_path / "batched.onnx")
@@ -178,7 +181,9 @@ def test_what_is_left_of_the_mix_without_a_stem(tmp_path: Path) -> None:
     assert snr(mix - by_demucs(model, mix)[1], stems["no_vocals"]) > GATE_DB
 
 
-@pytest.mark.parametrize("choices", [{}, {"target": "web"}, {"interface": "core"}, {"length": 4992}])
+@pytest.mark.parametrize(
+    "choices", thorough_but([{}], [{}, {"target": "web"}, {"interface": "core"}, {"length": 4992}])
+)
 def test_a_graph_of_one_length_is_to_be_had(choices: dict[str, Any]) -> None:
     artifact = compile(masking(cac=True, hybrid_old=False, multi_freqs=[]), verify=False, **choices)
     assert (artifact.metadata.length, artifact.metadata.context) == ("segment", None)
