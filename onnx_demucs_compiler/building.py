@@ -27,6 +27,7 @@ from onnx_demucs_compiler.stages.translate import name_open_axes, to_onnx
 from onnx_demucs_compiler.tracing.ancestry import parents_only
 from onnx_demucs_compiler.tracing.by_example import decided_lines, export_by_example
 from onnx_demucs_compiler.tracing.copies import light_copy
+from onnx_demucs_compiler.tracing.decompositions import decomposed_node_by_node
 from onnx_demucs_compiler.tracing.fake_shapes import overlap_add_by_shape
 from onnx_demucs_compiler.tracing.garbage import garbage_kept
 from onnx_demucs_compiler.tracing.graph_code import code_when_read
@@ -108,6 +109,7 @@ def building() -> Iterator[None]:
         code_when_read(),
         parents_only(),
         translations_read_once(),
+        decomposed_node_by_node(),
         lstm_by_shape(),
         overlap_add_by_shape(),
     ):

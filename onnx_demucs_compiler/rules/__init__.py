@@ -1,6 +1,6 @@
 """Rules as values: all that the author of a rule imports."""
 
-from onnx_demucs_compiler.rules.complex_pair import ComplexPair, Halves
+from onnx_demucs_compiler.rules.complex_pair import ComplexPair, Halves, with_axis_at
 from onnx_demucs_compiler.rules.graph_site import GraphSite, NodeSite, NotMine
 from onnx_demucs_compiler.rules.patch import Patch
 from onnx_demucs_compiler.rules.rule import (
@@ -45,4 +45,5 @@ __all__ = [
     "store",
     "substitute",
     "translate",
+    "with_axis_at",
 ]

@@ -7,6 +7,21 @@ from dataclasses import dataclass
 import torch
 
 
+def with_axis_at(x: torch.Tensor, axis: int, place: int) -> torch.Tensor:
+    """A tensor with one axis moved, by ``permute``.
+
+    torch.onnx has no ``movedim``, and takes every program apart that holds one.
+
+    Args:
+        x: any tensor.
+        axis: which to move; a negative one counts from the back, and so for ``place``.
+        place: where it is in the result.
+    """
+    order = [dim for dim in range(x.ndim) if dim != axis % x.ndim]
+    order.insert(place % x.ndim, axis % x.ndim)
+    return x.permute(order)
+
+
 @dataclass(frozen=True)
 class Halves:
     """Real and imaginary part in one tensor.
@@ -50,7 +65,7 @@ class ComplexPair:
         """
         if self.halves is None:
             return torch.stack([self.real, self.imag], dim=axis)
-        return self.halves.tensor.movedim(self.halves.axis, axis)
+        return with_axis_at(self.halves.tensor, self.halves.axis, axis)
 
     @property
     def shape(self) -> torch.Size:

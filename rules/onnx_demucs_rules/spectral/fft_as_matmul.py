@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from onnx_demucs_compiler.rules import Case, ComplexPair, Halves, Numerics, decompose
+from onnx_demucs_compiler.rules import Case, ComplexPair, Halves, Numerics, decompose, with_axis_at
 from onnx_demucs_rules.spectral import fft_examples as examples
 from onnx_demucs_rules.spectral.dft import as_constant
 from onnx_demucs_rules.spectral.examples import PAIRS
@@ -86,7 +86,7 @@ def _along(x: Tensor | ComplexPair, dim: int, s: int, bins: int, scale: float) -
     """The first bins of a transform along an axis."""
     rows = _rows(x, dim)
     spectra = dft(rows.reshape(-1, *rows.shape[-2:]), x.shape[dim], s, bins, scale=scale)
-    halves = spectra.reshape(*rows.shape[:-2], 2, bins).movedim(-1, dim % x.ndim)
+    halves = with_axis_at(spectra.reshape(*rows.shape[:-2], 2, bins), -1, dim % x.ndim)
     return ComplexPair.of(Halves(halves, x.ndim))
 
 
@@ -102,10 +102,10 @@ def _to_real(x: Tensor | ComplexPair, dim: int, size: int, scale: float) -> Tens
     rows = _rows(x, dim)
     counted = (rows * as_constant(counts, rows)).reshape(-1, *rows.shape[-2:])
     signals = dft(counted, size, 1, size, real=True)
-    return signals.reshape(*rows.shape[:-2], size).movedim(-1, dim % x.ndim)
+    return with_axis_at(signals.reshape(*rows.shape[:-2], size), -1, dim % x.ndim)
 
 
 def _rows(x: Tensor | ComplexPair, dim: int) -> Tensor:
     """``[…, c, n]``: an axis last, and before it the parts of a number."""
     halves = x.together(-1) if isinstance(x, ComplexPair) else x[..., None]
-    return halves.movedim((-1, dim % x.ndim), (-2, -1))
+    return with_axis_at(halves, dim % x.ndim, -1)

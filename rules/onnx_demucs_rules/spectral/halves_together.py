@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onnx_demucs_compiler.rules import ComplexPair, Halves
+from onnx_demucs_compiler.rules import ComplexPair, Halves, with_axis_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def moved(op: Any, z: ComplexPair, *args: Any, **kwargs: Any) -> ComplexPair | N
 def of_interleaved(x: Tensor) -> ComplexPair:
     """``[..., bins, frames, 2]`` as a pair in ``[..., 2, bins, frames]``."""
     axis = max(x.ndim - 3, 0)
-    return ComplexPair.of(Halves(x.movedim(-1, axis), axis))
+    return ComplexPair.of(Halves(with_axis_at(x, -1, axis), axis))
 
 
 def pads_zeros(*rest: Any, **named: Any) -> bool:
