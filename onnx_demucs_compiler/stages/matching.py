@@ -46,9 +46,12 @@ def by_operator(pattern: RewriteRule) -> RewriteRule:
     """A pattern's copy, tried on nodes of its last operator only.
 
     onnxscript's matcher begins an account of every node, and a pattern of several outputs sorts the whole
-    graph for each.
+    graph for each. It also keeps the last graph, and a rule of onnxscript's own would keep its weights for
+    good.
     """
-    tried, rewrite = copy.copy(pattern), pattern.try_rewrite
+    tried = copy.copy(pattern)
+    tried._matcher = copy.copy(pattern._matcher)
+    rewrite = tried.try_rewrite
     last = pattern._target_pattern.output_nodes[0].op
 
     def try_rewrite(model: ir.Model, graph: Any, node: ir.Node, **options: Any) -> Any:

@@ -73,6 +73,14 @@ def test_a_pattern_is_tried_where_its_last_operator_is() -> None:
     assert tried == ["Neg"] * len(tried)
 
 
+def test_a_pattern_lets_go_of_the_graph() -> None:
+    pattern = NegatedTwice.rule()
+    tried = by_operator(pattern)
+    assert RewriteRuleSet([tried]).apply_to_model(ir.from_onnx_text(GRAPH)) == 1
+    assert hasattr(tried._matcher, "_graph")
+    assert not hasattr(pattern._matcher, "_graph")
+
+
 def types(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
 
