@@ -49,7 +49,7 @@ class HollowModel(NamedTuple):
         return data.getvalue()
 
     def pieces(self, *, metadata: bool = True) -> Iterator[bytes]:
-        """The same bytes in turn, of at most one initializer at a time.
+        """The same bytes in turn, of one initializer at a time.
 
         A message in protobuf is its fields by number, each a key, a length and content.
 

@@ -82,7 +82,7 @@ def _rows(
     padding: list[int],
     *rest: Any,
 ) -> Tensor:
-    """Some rows of a convolution, from the rows of ``x`` that they reach."""
+    """Some rows of a convolution, from those of ``x`` they reach."""
     first, last = span[0] * stride[0] - padding[0], (span[1] - 1) * stride[0] - padding[0] + reach
     part = x[:, :, max(first, 0) : max(last, 0)]
     before = min(max(-first, 0), last - first)

@@ -60,7 +60,7 @@ def sessions(
         CompilerError: one of them refuses it.
     """
     with tempfile.TemporaryDirectory(prefix="onnx-demucs-", ignore_cleanup_errors=True) as folder:
-        yield (), open_session(_written_apart(Path(folder, "graph.onnx"), data, hollow, places))
+        yield (), _mapped(Path(folder, "graph.onnx"), data, hollow, places)
         if target.engine != OPENVINO.name:
             return
         path = Path(folder, "model.onnx")
@@ -73,9 +73,22 @@ def sessions(
         yield ("measured in OpenVINO",), session
 
 
-def _written_apart(
+def _mapped(
     path: Path, data: bytes, hollow: onnx.ModelProto, places: Mapping[str, tuple[int, int]]
-) -> Path:
+) -> Session:
+    """A session with weights mapped, in memory where there is no room."""
+    source: Path | bytes = path
+    try:
+        _write_apart(path, data, hollow, places)
+    except OSError:
+        source = data
+    session: Session = open_session(source)
+    return session
+
+
+def _write_apart(
+    path: Path, data: bytes, hollow: onnx.ModelProto, places: Mapping[str, tuple[int, int]]
+) -> None:
     """Write a graph and, beside it, weights cut from its bytes."""
     graph = onnx.ModelProto()
     graph.CopyFrom(hollow)
@@ -90,4 +103,3 @@ def _written_apart(
                     tensor.external_data.add(key=key, value=str(value))
                 weights.write(memoryview(data)[offset : offset + size])
     path.write_bytes(serialized(graph))
-    return path

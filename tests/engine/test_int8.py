@@ -12,6 +12,7 @@ import pytest
 import torch
 from engine_examples import Difference, deep_stems
 from onnx import TensorProto
+from products_of_bytes import exact_products_of_bytes
 from torch import nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, default
@@ -88,6 +89,7 @@ def assert_same_stems(*models: bytes) -> None:
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@exact_products_of_bytes
 def test_a_floor_keeps_the_worst_offenders(deep: nn.Module, loose: CompiledModel) -> None:
     floor = worst(loose) + 3
     artifact = compile(deep, precision="int8", min_snr_db=floor)
@@ -159,6 +161,7 @@ def test_a_stem_that_a_signal_does_not_have_is_no_bar_to_the_floor() -> None:
         weights_to_keep({"a": 1}, lambda _: [found], lambda _: [found], Gate(60))
 
 
+@exact_products_of_bytes
 def test_eight_bits_for_a_model_whose_stem_is_absent() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -172,6 +175,7 @@ def test_eight_bits_for_a_model_whose_stem_is_absent() -> None:
         assert item.error_to_mix_db <= -30
 
 
+@exact_products_of_bytes
 @pytest.mark.parametrize("options", [{"opset": 17, "target": "ort"}, {"opset": 24, "track": True}])
 def test_beside_other_options(deep: nn.Module, loose: CompiledModel, options: dict[str, Any]) -> None:
     artifact = compile(deep, precision="int8", min_snr_db=5, **options)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from engine_examples import Deep, Difference, TwoStems, two_stems
 from onnx import TensorProto
+from products_of_bytes import exact_products_of_bytes
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, CompilerError, UsageError, compile, compiler, verify
@@ -134,6 +135,7 @@ def types(artifact: CompiledModel) -> dict[str, int]:
     return {item.name: item.data_type for item in artifact.model.graph.initializer}
 
 
+@exact_products_of_bytes
 def test_what_is_careful(careful: CompiledModel) -> None:
     """One product would break the promise in eight bits, and a kernel would only be stored in them."""
     found = types(careful)
@@ -145,6 +147,7 @@ def test_what_is_careful(careful: CompiledModel) -> None:
     assert all(map(CAREFUL.gate.passes, careful.report.fidelity))
 
 
+@exact_products_of_bytes
 def test_the_account_of_a_choice(careful: CompiledModel) -> None:
     report = careful.report
     assert report.chosen.startswith(
@@ -161,6 +164,7 @@ def test_the_account_of_a_choice(careful: CompiledModel) -> None:
     assert json.loads(report.to_json())["options"]["quality"] == "careful"
 
 
+@exact_products_of_bytes
 def test_the_promise_in_the_file(careful: CompiledModel, fast: CompiledModel) -> None:
     assert careful.metadata.quality == "careful"
     assert careful.metadata.promise == CAREFUL.gate.words
@@ -169,6 +173,7 @@ def test_the_promise_in_the_file(careful: CompiledModel, fast: CompiledModel) ->
     assert fast.report.min_snr_db is None
 
 
+@exact_products_of_bytes
 def test_the_faster_promise_has_more_in_eight_bits(careful: CompiledModel, fast: CompiledModel) -> None:
     assert all(map(FAST.gate.passes, fast.report.fidelity))
     assert fast.report.stored[COMPUTED] == 2 * careful.report.stored[COMPUTED] == 2 * 64 * 64

@@ -90,10 +90,11 @@ def test_what_the_model_or_a_plugin_puts_in_is_one_warning(name: str) -> None:
     assert list(held_to_contract(foreign_node(name), 0, ORT, {"my-rule"})) == []
 
 
-def test_the_tuned_rules_are_known() -> None:
-    declared = {rule for rule in bundled() if "targets=CPU_RUNTIMES" in inspect.getsource(module_of(rule))}
+def test_a_tuned_rule_names_the_benchmark_of_its_figure() -> None:
+    declared = [rule for rule in bundled() if "targets=CPU_RUNTIMES" in inspect.getsource(module_of(rule))]
     assert declared
-    assert declared <= set(TUNED)
+    for rule in declared:
+        assert rule in TUNED or "benchmarks/forms_in_ort.py" in rule.why, rule
 
 
 def module_of(rule: Rule) -> ModuleType:

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from engine_examples import shallow_htdemucs, two_stems
+from products_of_bytes import exact_products_of_bytes
 from torch import Tensor, nn
 
 from onnx_demucs_compiler import CompiledModel, UsageError, compile, default
@@ -107,6 +108,7 @@ def test_an_lstm_leaves_the_gpu() -> None:
     assert warning.startswith("not what target web promises (web): ai.onnx;14;LSTM has no WebGPU kernel")
 
 
+@exact_products_of_bytes
 def test_eight_bits_never_go_there() -> None:
     found = compile(Projection(), target="web", precision="int8", example_input=torch.randn(1, 8, 64))
     assert "MatMulInteger" in found.report.operators
