@@ -3,7 +3,7 @@
 Usage: ``python .ci/versions.py lowest|newest|3.12``, in the ``.venv`` of ``make install``.
 
 - ``lowest``: every ``>=`` of the two pyproject.toml as ``==``, on the oldest Python that is supported; the
-  tests that are not marked ``full_size``.
+  tests of ``make test``.
 - ``newest``: what the package index has today, and the same tests.
 - ``3.12``: that Python, where there is one on PATH or in pyenv, with the pinned versions of what the runtime
   needs; PyTorch is not built for every Python. The tests of :data:`RUNTIME`.
@@ -30,7 +30,7 @@ PROJECT, RUNTIME_PROJECT = (
 )
 PINNED = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-SMALL = ["-m", "not full_size"]
+SMALL = ["-m", "not full_size and not thorough"]
 TEST_PACKAGES = {"av", "hypothesis", "lameenc", "pytest", "pytest-xdist"}
 
 RUNTIME = (
