@@ -124,7 +124,8 @@ CPU_RUNTIMES = frozenset(target for target in ALL if target.tuned_for in ("ONNX 
 
 WebAssembly is one of these CPUs: what saves memory natively saves it there, where there is less. htdemucs
 takes 756 MB of its heap with these rules, 2546 without (benchmarks/browser/compare.py). OpenVINO plans its
-memory itself: there all of them together save time (benchmarks/openvino_runtime.py).
+memory itself: there all of them together take 6 % less time on one processor and 4 % more on another
+(benchmarks/openvino_runtime.py).
 """
 
 
