@@ -83,7 +83,7 @@ def percentage(path: Path, mix: np.ndarray) -> float:
         model.graph.output.extend(own + looked_at)
         session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
         for value in session.run([output.name for output in looked_at], {"mix": mix}):
-            counted += np.count_nonzero(value[value < np.finfo(np.float32).smallest_normal])
+            counted += np.count_nonzero((value > 0) & (value < np.finfo(np.float32).smallest_normal))
             total += value.size
     return round(100 * counted / total, 3) if total else 0.0
 
